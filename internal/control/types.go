@@ -29,6 +29,7 @@ type Instance struct {
 	Priority     Priority      `json:"priority"`
 	Preempt      bool          `json:"preempt"`
 	Group        string        `json:"group,omitempty"`
+	Track        []string      `json:"track,omitempty"` // the checks it follows, in the order of the file; nil: not told
 	Demoted      bool          `json:"demoted"`
 	Hard         bool          `json:"hard,omitempty"`          // demoted with --hard
 	DemotedUntil *time.Time    `json:"demoted_until,omitempty"` // demoted with --for
@@ -121,8 +122,8 @@ type Link struct {
 // Interface is what the daemon knows of an interface it sends adverts on.
 type Interface struct {
 	Name   string            `json:"name"`
-	Index  int               `json:"index"` // 0: absent
-	Up     bool              `json:"up"`    // administratively up and with carrier
+	Index  int               `json:"index"`  // 0: absent
+	Up     bool              `json:"up"`     // administratively up and with carrier
 	Errors map[string]uint64 `json:"errors"` // packets that belong to no instance, by reason; never null
 }
 
