@@ -1,0 +1,101 @@
+package vrrp
+
+import (
+	"net/netip"
+	"time"
+)
+
+// An EventKind says what happened to a router.
+type EventKind uint8
+
+const (
+	// EventStartup starts a router (RFC 9568 §6.4.1). Starting twice changes nothing.
+	EventStartup EventKind = iota + 1
+	// EventShutdown stops it: priority 0, addresses released.
+	EventShutdown
+	// EventTimer says that the time set by ActionSetTimer has come.
+	EventTimer
+	// EventAdvert brings an advertisement that passed Decode and Policy.
+	EventAdvert
+	// EventPriority sets the effective priority (1..254; an owner keeps 255).
+	EventPriority
+	// EventFault sets what keeps the router from running; none lets it run again.
+	EventFault
+	// EventHold sets what keeps a backup from becoming active; none lifts it.
+	EventHold
+	// EventDemote makes the router hand over and stay down.
+	EventDemote
+	// EventPromote lifts a demotion.
+	EventPromote
+	// EventReconfigure replaces the configuration. VRID, version and family
+	// make another router and do not change here.
+	EventReconfigure
+	// EventSource sets the address our advertisements come from.
+	EventSource
+
+	// The remaining events come from the router's Group.
+	eventGroupPromote // every member is ready: become active
+	eventGroupYield   // another member stopped being active
+	eventGroupFault   // sets the faults of the other members
+)
+
+// A Demotion says how far an operator took a router down.
+type Demotion uint8
+
+const (
+	NotDemoted  Demotion = iota
+	Demoted              // a backup of priority 1 that never preempts
+	DemotedHard          // never active
+)
+
+// An Event is what happened to a router. Which fields count is said at each.
+type Event struct {
+	Kind     EventKind
+	Advert   Received   // EventAdvert
+	Priority uint8      // EventPriority
+	Reasons  []string   // EventFault, EventHold: one for each cause, for a person to read
+	Silent   bool       // EventFault: no advertisement can leave (the interface is down or gone)
+	Demotion Demotion   // EventDemote: Demoted or DemotedHard
+	Resume   bool       // EventPromote: become active at once if nobody else has
+	Config   Config     // EventReconfigure
+	Source   netip.Addr // EventSource
+}
+
+// Received is what the election needs of an advertisement.
+type Received struct {
+	Source   netip.Addr
+	Priority uint8
+	Interval time.Duration
+	At       Instant // when it arrived; the timers count from here, not from when it was read
+}
+
+// An ActionKind says what a router asks for.
+type ActionKind uint8
+
+const (
+	// ActionSendAdvert: send an advertisement of the action's priority.
+	ActionSendAdvert ActionKind = iota + 1
+	// ActionSetTimer: send EventTimer at the action's instant. It replaces the timer set before.
+	ActionSetTimer
+	// ActionStopTimer: there is no timer any more.
+	ActionStopTimer
+	// ActionHoldAddresses: the addresses must be on this node. Also asked
+	// again when the configuration changed while active.
+	ActionHoldAddresses
+	// ActionReleaseAddresses: the addresses must leave this node.
+	ActionReleaseAddresses
+	// ActionAnnounce: tell the neighbours by gratuitous ARP or unsolicited
+	// neighbour advertisement where the addresses are.
+	ActionAnnounce
+	// ActionReport: tell people; the record says what.
+	ActionReport
+)
+
+// An Action is one thing that a router asks for. Actions are carried out in
+// the order given.
+type Action struct {
+	Kind     ActionKind
+	Priority uint8   // ActionSendAdvert
+	At       Instant // ActionSetTimer
+	Record   Record  // ActionReport
+}

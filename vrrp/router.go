@@ -1,0 +1,359 @@
+package vrrp
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// announceGap is the least time between two announcements caused by losing
+// advertisements: with thousands of addresses behind each, more would let a
+// stranger use us as an amplifier.
+const announceGap = time.Second
+
+// A Config is a virtual router's configuration.
+type Config struct {
+	VRID     uint8
+	Version  Version
+	Family   Family
+	Priority uint8 // as configured, 1..255
+	// AdvertInterval is Advertisement_Interval.
+	AdvertInterval time.Duration
+	Preempt        bool          // Preempt_Mode
+	PreemptDelay   time.Duration // from the first lower advertisement heard
+	StartDelay     time.Duration // from EventStartup until the router takes part
+	Addresses      []netip.Addr  // for the receiver's comparison and to see a change
+	Strict         bool          // version 2: do not answer losing advertisements
+}
+
+// An ActiveRouter is the router that is active, as far as its advertisements
+// tell.
+type ActiveRouter struct {
+	Address  netip.Addr
+	Priority uint8
+	Interval time.Duration // its Max Advertise Interval
+	Heard    Instant       // its last advertisement
+}
+
+// A Router is the election of one virtual router on one node: the state
+// machine of RFC 9568 §6.4 with that of RFC 3768 §6.4 where version 2 differs.
+// It is not safe for concurrent use.
+type Router struct {
+	cfg       Config
+	state     State
+	started   bool
+	startAt   Instant // the start delay ends
+	source    netip.Addr
+	effective uint8
+	demotion  Demotion
+	demotedAt Instant
+
+	faults      []string // our own
+	groupFaults []string // of the other members of the group
+	silent      bool     // no advertisement can leave
+	holds       []string
+
+	deadline Instant
+	armed    bool
+
+	// Backup.
+	active         ActiveRouter  // zero: nobody known
+	activeInterval time.Duration // Active_Adver_Interval
+	base           Instant       // the down timer counts from here
+	left           bool          // the active router said priority 0: wait for Skew_Time only
+	preempting     bool          // the last advertisement heard was below ours
+	preemptAt      Instant       // with a preempt delay: when it ends; 0: it does not run
+	expired        bool          // the down timer fired, but something held us back
+
+	// Active.
+	losing    allowance // answers to losing advertisements
+	releases  allowance // answers to priority 0
+	announced Instant   // last announcement for a losing advertisement
+	rival     rival
+
+	group    bool // a member of a Group
+	follower bool // … and not its first
+	tieSince Instant
+
+	actions []Action // reused by every Step
+}
+
+// NewRouter returns a router in Initialize.
+func NewRouter(cfg Config) *Router {
+	return &Router{cfg: cfg, state: Initialize, effective: cfg.Priority, activeInterval: cfg.AdvertInterval}
+}
+
+// Step tells the router what happened at now and returns what to do, in
+// order. The slice is good until the next call.
+func (r *Router) Step(now Instant, e Event) []Action {
+	r.actions = r.actions[:0]
+	switch e.Kind {
+	case EventStartup:
+		r.startup(now)
+	case EventShutdown:
+		r.shutdown()
+	case EventTimer:
+		r.timer(now)
+	case EventAdvert:
+		r.advert(now, e.Advert)
+	case EventPriority:
+		r.setPriority(now, e.Priority)
+	case EventFault:
+		r.faults, r.silent = slices.Clone(e.Reasons), e.Silent
+		r.faultsChanged(now)
+	case eventGroupFault:
+		r.groupFaults = slices.Clone(e.Reasons)
+		r.faultsChanged(now)
+	case EventHold:
+		r.holds = slices.Clone(e.Reasons)
+		r.retry(now)
+	case EventDemote:
+		r.demote(now, e.Demotion)
+	case EventPromote:
+		r.promote(now, e.Resume)
+	case EventReconfigure:
+		r.reconfigure(now, e.Config)
+	case EventSource:
+		r.setSource(now, e.Source)
+	case eventGroupPromote:
+		if r.Ready() {
+			r.becomeActive(now, r.takeoverRecord(now))
+		}
+	case eventGroupYield:
+		if r.state == Active {
+			r.send(PriorityRelease)
+			r.becomeBackup(now, r.cfg.AdvertInterval, Record{Cause: CauseGroup})
+		}
+	}
+	return r.actions
+}
+
+// startup is RFC 9568 §6.4.1.
+func (r *Router) startup(now Instant) {
+	if r.started {
+		return
+	}
+	r.started, r.startAt = true, now.Add(r.cfg.StartDelay)
+	if r.faulty() {
+		r.transition(Fault, Record{Cause: CauseFault, Reasons: r.Faults()})
+		return
+	}
+	r.begin(now, CauseStartup)
+}
+
+// begin leaves Initialize or Fault. The start delay counts from the start,
+// whatever was at fault meanwhile.
+func (r *Router) begin(now Instant, cause Cause) {
+	if now < r.startAt {
+		r.transition(Initialize, Record{Cause: cause})
+		r.setTimer(r.startAt)
+		return
+	}
+	r.active = ActiveRouter{}
+	r.activeInterval = r.cfg.AdvertInterval
+	r.left, r.preempting, r.preemptAt, r.expired = false, false, 0, false
+	r.base = now
+	if r.Priority() == PriorityOwner && !r.group && !r.blocked() {
+		r.becomeActive(now, Record{Cause: CauseOwner})
+		return
+	}
+	r.transition(Backup, Record{Cause: cause})
+	r.armDown()
+}
+
+func (r *Router) shutdown() {
+	if !r.started {
+		return
+	}
+	r.started = false
+	r.stopTimer()
+	if r.state == Active {
+		r.send(PriorityRelease)
+		r.do(Action{Kind: ActionReleaseAddresses})
+	}
+	r.transition(Initialize, Record{Cause: CauseShutdown})
+}
+
+// timer handles the one timer a router has: the start delay in Initialize,
+// Active_Down_Timer in Backup, Adver_Timer in Active. One that was set anew
+// or stopped meanwhile is ignored.
+func (r *Router) timer(now Instant) {
+	if !r.armed || now < r.deadline {
+		return
+	}
+	switch r.state {
+	case Initialize:
+		r.begin(now, CauseStartup)
+	case Backup:
+		r.armed, r.expired = false, true
+		r.retry(now)
+		if r.state == Active {
+			return
+		}
+		r.do(Action{Kind: ActionStopTimer})
+		if r.blocked() {
+			r.report(Record{Cause: CauseHeld, Reasons: r.Holds()})
+		}
+	case Active:
+		r.send(r.Priority())
+		// Counted from the deadline, not from now, so that a late wake-up
+		// does not add up; unless it was later than a whole interval.
+		next := r.deadline.Add(r.cfg.AdvertInterval)
+		if next <= now {
+			next = now.Add(r.cfg.AdvertInterval)
+		}
+		r.setTimer(next)
+		r.checkRival(now)
+	}
+}
+
+// retry takes over if the down timer fired and nothing holds us back any
+// more. A member of a group waits for the others.
+func (r *Router) retry(now Instant) {
+	if !r.group && r.Ready() {
+		r.becomeActive(now, r.takeoverRecord(now))
+	}
+}
+
+// becomeActive is RFC 9568 §6.4.2 (115..165) and the owner's part of §6.4.1.
+// The order of the actions is the RFC's: the advertisement leaves first.
+func (r *Router) becomeActive(now Instant, why Record) {
+	r.expired, r.left, r.preempting, r.preemptAt = false, false, false, 0
+	r.losing, r.releases, r.announced, r.tieSince, r.rival = allowance{}, allowance{}, 0, 0, rival{}
+	r.send(r.Priority())
+	r.do(Action{Kind: ActionHoldAddresses})
+	r.do(Action{Kind: ActionAnnounce})
+	r.setTimer(now.Add(r.cfg.AdvertInterval))
+	r.transition(Active, why)
+}
+
+// becomeBackup is the way from Active to Backup (RFC 9568 §6.4.3). The
+// addresses leave in an action of their own.
+func (r *Router) becomeBackup(base Instant, interval time.Duration, why Record) {
+	r.learn(interval)
+	r.base, r.left, r.preempting, r.preemptAt, r.expired = base, false, false, 0, false
+	r.armDown()
+	r.do(Action{Kind: ActionReleaseAddresses})
+	r.transition(Backup, why)
+}
+
+// faultsChanged follows a change of what keeps the router from running.
+func (r *Router) faultsChanged(now Instant) {
+	faulty := r.faulty()
+	switch {
+	case !r.started:
+	case faulty && r.state != Fault:
+		was := r.state
+		r.stopTimer()
+		if was == Active {
+			if !r.silent {
+				r.send(PriorityRelease)
+			}
+			r.do(Action{Kind: ActionReleaseAddresses})
+		}
+		r.active = ActiveRouter{}
+		r.transition(Fault, Record{Cause: CauseFault, Reasons: r.Faults()})
+	case !faulty && r.state == Fault:
+		r.begin(now, CauseFaultCleared)
+	}
+}
+
+func (r *Router) setPriority(now Instant, p uint8) {
+	before := r.Priority()
+	r.effective = p
+	r.priorityChanged(now, before)
+}
+
+// priorityChanged advertises a new priority at once while active; a backup's
+// down timer moves with its skew, counted from where it was counted before.
+func (r *Router) priorityChanged(now Instant, before uint8) {
+	if r.Priority() == before {
+		return
+	}
+	switch r.state {
+	case Active:
+		r.readvertise(now)
+	case Backup:
+		r.rearmDown(now)
+	}
+}
+
+// readvertise tells the others at once that something about us changed.
+func (r *Router) readvertise(now Instant) {
+	r.send(r.Priority())
+	r.setTimer(now.Add(r.cfg.AdvertInterval))
+}
+
+func (r *Router) setSource(now Instant, source netip.Addr) {
+	if source == r.source {
+		return
+	}
+	r.source = source
+	if r.state == Active && source.IsValid() {
+		r.readvertise(now)
+	}
+}
+
+func (r *Router) demote(now Instant, d Demotion) {
+	if d == r.demotion || d == NotDemoted {
+		return
+	}
+	first := r.demotion == NotDemoted
+	r.demotion = d
+	if first {
+		r.demotedAt = now
+	}
+	if r.state == Active && (first || d == DemotedHard) {
+		r.send(PriorityRelease)
+		r.becomeBackup(now, r.cfg.AdvertInterval, Record{Cause: CauseDemoted})
+		return
+	}
+	r.report(Record{Cause: CauseDemoted})
+	if r.state == Backup {
+		r.rearmDown(now)
+	}
+}
+
+func (r *Router) promote(now Instant, resume bool) {
+	if r.demotion == NotDemoted {
+		return
+	}
+	before := r.Priority()
+	alone := r.state == Backup && (!r.active.Address.IsValid() || r.active.Heard < r.demotedAt)
+	r.demotion = NotDemoted
+	if resume && alone && !r.blocked() && !r.group {
+		r.becomeActive(now, Record{Cause: CausePromoted})
+		return
+	}
+	r.report(Record{Cause: CausePromoted})
+	switch {
+	case resume && alone:
+		r.stopTimer()
+		r.expired = true
+	case r.state == Backup:
+		r.rearmDown(now)
+	default:
+		r.priorityChanged(now, before)
+	}
+	r.retry(now)
+}
+
+// reconfigure takes a new configuration over without leaving the state.
+func (r *Router) reconfigure(now Instant, cfg Config) {
+	old, before := r.cfg, r.Priority()
+	r.cfg = cfg
+	addresses := !slices.Equal(old.Addresses, cfg.Addresses)
+	interval := old.AdvertInterval != cfg.AdvertInterval
+	switch r.state {
+	case Active:
+		r.do(Action{Kind: ActionHoldAddresses})
+		if addresses || interval || r.Priority() != before {
+			r.readvertise(now)
+		}
+	case Backup:
+		if interval && (cfg.Version == V2 || !r.active.Address.IsValid()) {
+			r.activeInterval = cfg.AdvertInterval
+		}
+		r.rearmDown(now)
+	}
+}

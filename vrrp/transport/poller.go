@@ -1,0 +1,264 @@
+package transport
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// NoDeadline makes a Poller wait until something happens.
+const NoDeadline = int64(math.MaxInt64)
+
+const (
+	// readySize bounds what one Wait reports; the rest comes with the next.
+	readySize = 64
+
+	// wakeToken is the eventfd's own, out of the callers' range.
+	wakeToken = -1
+
+	// rawWindow is the last part of a precise wait, spent in a system call
+	// that the scheduler does not know of: long enough for the runtime to have
+	// given the thread its processor back after the first part, short enough
+	// not to hold up the garbage collector noticeably.
+	rawWindow = int64(300 * time.Microsecond)
+)
+
+// A Poller waits for descriptors to become readable, for a deadline with the
+// precision of the kernel's timers, and to be woken. All its methods but Wake
+// belong to one goroutine.
+type Poller struct {
+	epoll   int
+	pending atomic.Bool // woken, and not yet reported
+
+	mu     sync.Mutex // keeps Close from closing wakefd under Wake
+	wakefd int
+
+	noPwait2 bool // the kernel has no epoll_pwait2 (before Linux 5.11)
+	timeout  kernelTimespec
+	fallback unix.Timespec
+	pollfd   unix.PollFd
+	events   [readySize]unix.EpollEvent
+	ready    [readySize]int32
+}
+
+// kernelTimespec is struct __kernel_timespec: 64 bits on every architecture.
+type kernelTimespec struct{ sec, nsec int64 }
+
+// NewPoller returns a Poller that waits for nothing yet.
+func NewPoller() (*Poller, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	wakefd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(epoll) // a fresh descriptor: nothing to lose
+		return nil, os.NewSyscallError("eventfd2", err)
+	}
+	p := &Poller{epoll: epoll, wakefd: wakefd, pollfd: unix.PollFd{Fd: int32(epoll), Events: unix.POLLIN}}
+	if err := p.add(wakefd, wakeToken); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Add makes Wait report token, which must not be negative, as long as fd is
+// readable or has an error to be read.
+func (p *Poller) Add(fd int, token int32) error {
+	if token < 0 {
+		return fmt.Errorf("wait for descriptor %d: negative token %d", fd, token)
+	}
+	return p.add(fd, token)
+}
+
+func (p *Poller) add(fd int, token int32) error {
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: token}
+	if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
+		return fmt.Errorf("wait for descriptor %d: %w", fd, err)
+	}
+	return nil
+}
+
+// Remove undoes Add. It must come before fd is closed.
+func (p *Poller) Remove(fd int) error {
+	if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd, nil); err != nil {
+		return fmt.Errorf("no longer wait for descriptor %d: %w", fd, err)
+	}
+	return nil
+}
+
+// Wait returns when a descriptor is ready, when Wake was called, or at the
+// deadline (CLOCK_MONOTONIC ns, see Now; 0 and NoDeadline are none), never
+// before. Ready holds the tokens of the descriptors, at most 64, and is valid
+// until the next call. A deadline that has passed makes it look without
+// waiting; what is ready is reported even then.
+func (p *Poller) Wait(deadline int64) (ready []int32, woken bool, err error) {
+	return p.wait(deadline, 0)
+}
+
+// WaitPrecisely is Wait for a deadline at which every microsecond counts, as
+// for a take-over. After an ordinary blocking system call the runtime may
+// have lent this thread's processor to another and needs up to some tenths of
+// a millisecond to return it. So the last 0.3 ms are waited in a system call
+// that keeps the processor. Every other goroutine may have to wait that long
+// too, and it costs a second system call: for the deadlines that are worth it.
+func (p *Poller) WaitPrecisely(deadline int64) (ready []int32, woken bool, err error) {
+	return p.wait(deadline, rawWindow)
+}
+
+func (p *Poller) wait(deadline, window int64) ([]int32, bool, error) {
+	if deadline == 0 {
+		deadline = NoDeadline
+	}
+	for {
+		timeout, raw := int64(-1), false
+		if deadline != NoDeadline {
+			left := max(deadline-Now(), 0)
+			if raw = left <= window; raw {
+				timeout = left
+			} else {
+				timeout = left - window
+			}
+		}
+		n, errno := p.poll(timeout, raw)
+		switch {
+		case errno == unix.EINTR: // the runtime's preemption signal, mostly
+		case errno != 0:
+			return nil, false, os.NewSyscallError("epoll_pwait2", errno)
+		case n > 0:
+			return p.collect(n)
+		case timeout == 0 || deadline != NoDeadline && Now() >= deadline:
+			return nil, false, nil
+		}
+	}
+}
+
+// poll waits up to timeout ns, or for ever if that is negative, with or
+// without telling the scheduler, and returns the number of events.
+func (p *Poller) poll(timeout int64, raw bool) (int, unix.Errno) {
+	if p.noPwait2 {
+		return p.pollCoarse(timeout, raw)
+	}
+	var ts *kernelTimespec
+	if timeout >= 0 {
+		p.timeout = kernelTimespec{timeout / 1e9, timeout % 1e9}
+		ts = &p.timeout
+	}
+	var n uintptr
+	var errno unix.Errno
+	if raw {
+		n, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.epoll),
+			uintptr(unsafe.Pointer(&p.events)), readySize, uintptr(unsafe.Pointer(ts)), 0, 0)
+	} else {
+		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.epoll),
+			uintptr(unsafe.Pointer(&p.events)), readySize, uintptr(unsafe.Pointer(ts)), 0, 0)
+	}
+	switch errno {
+	case 0:
+		return int(n), 0
+	case unix.ENOSYS, unix.EPERM: // EPERM: a container's older seccomp filter
+		p.noPwait2 = true
+		return p.pollCoarse(timeout, raw)
+	}
+	return 0, errno
+}
+
+// pollCoarse is poll for kernels before 5.11, whose epoll_wait counts whole
+// milliseconds: ppoll, which counts nanoseconds, waits for the epoll
+// descriptor to become readable.
+func (p *Poller) pollCoarse(timeout int64, raw bool) (int, unix.Errno) {
+	var ts *unix.Timespec
+	if timeout >= 0 {
+		p.fallback = unix.NsecToTimespec(timeout)
+		ts = &p.fallback
+	}
+	var n uintptr
+	var errno unix.Errno
+	if raw {
+		n, _, errno = unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p.pollfd)), 1,
+			uintptr(unsafe.Pointer(ts)), 0, 0, 0)
+	} else {
+		n, _, errno = unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p.pollfd)), 1,
+			uintptr(unsafe.Pointer(ts)), 0, 0, 0)
+	}
+	if errno != 0 || n == 0 {
+		return 0, errno
+	}
+	n, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll),
+		uintptr(unsafe.Pointer(&p.events)), readySize, 0, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
+// collect separates the wake-up from the descriptors.
+func (p *Poller) collect(n int) (ready []int32, woken bool, err error) {
+	ready = p.ready[:0]
+	for i := range n {
+		if token := p.events[i].Fd; token != wakeToken {
+			ready = append(ready, token)
+			continue
+		}
+		woken = true
+		var counter [8]byte
+		if _, err = unix.Read(p.wakefd, counter[:]); err == unix.EAGAIN || err == unix.EINTR {
+			err = nil // EINTR: it is readable still, the next Wait reads it
+		}
+		// After the read: a Wake from here on writes again. One before found
+		// pending true, but what it announces was there before this returns.
+		p.pending.Store(false)
+	}
+	return ready, woken, os.NewSyscallError("read eventfd", err)
+}
+
+// Wake makes the current or the next Wait return with woken true. It may be
+// called from any goroutine and does not wait; any number of calls before
+// that return count as one.
+func (p *Poller) Wake() {
+	if !p.pending.CompareAndSwap(false, true) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.wakefd < 0 {
+		return
+	}
+	one := [8]byte{0: 1, 7: 1} // not zero in either byte order
+	if _, err := unix.Write(p.wakefd, one[:]); err != nil {
+		// Cannot happen: the counter is far from its limit. Let the next try.
+		p.pending.Store(false)
+	}
+}
+
+// Close closes the Poller, not the descriptors added. Nobody may be waiting.
+// Wake does nothing from then on.
+func (p *Poller) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.wakefd < 0 {
+		return nil
+	}
+	errWake, errEpoll := unix.Close(p.wakefd), unix.Close(p.epoll)
+	p.wakefd, p.epoll, p.pollfd.Fd = -1, -1, -1
+	if errWake != nil {
+		return os.NewSyscallError("close eventfd", errWake)
+	}
+	return os.NewSyscallError("close epoll", errEpoll)
+}
+
+// SetTimerSlack lets the kernel delay the calling thread's timers by slack in
+// order to fire several at once, at least 1 ns; its default is 50 µs. The
+// goroutine must be locked to the thread.
+func SetTimerSlack(slack time.Duration) error {
+	// 0 would mean the default.
+	err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(max(slack, 1)), 0, 0, 0)
+	return os.NewSyscallError("prctl PR_SET_TIMERSLACK", err)
+}
