@@ -40,12 +40,13 @@ type ExecSpec struct {
 type Ending uint8
 
 const (
-	_          Ending = iota
-	Exited            // by itself, with a status
-	Signalled         // by a signal that Execute did not send
-	TimedOut          // killed at the timeout
-	Cancelled         // killed, or never started, because the context ended
-	NotStarted        // the reason is Outcome.Err
+	_ Ending = iota
+
+	Exited     // by itself, with a status
+	Signalled  // by a signal that Execute did not send
+	TimedOut   // killed at the timeout
+	Cancelled  // killed, or never started, because the context ended
+	NotStarted // the reason is Outcome.Err
 )
 
 // An Outcome is what became of a command.

@@ -61,18 +61,23 @@ func (v vetter) script(path string, st *syscall.Stat_t, depth int) error {
 	if err := v.program(words[0], depth-1); err != nil {
 		return interpreterOf(path, err)
 	}
-	if filepath.Base(words[0]) == "env" && len(words) == 2 && !strings.ContainsAny(words[1], "=-/") {
-		return v.onPath(path, words[1])
+	if filepath.Base(words[0]) == "env" && len(words) == 2 && !strings.HasPrefix(words[1], "-") && !strings.ContainsAny(words[1], "=/") {
+		return v.onPath(path, words[1], depth-1)
 	}
 	return nil
 }
 
 // onPath vets what "#!/usr/bin/env NAME" leads to.
-func (v vetter) onPath(script, name string) error {
+func (v vetter) onPath(script, name string, depth int) error {
 	for _, dir := range filepath.SplitList(searchPath) {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
-			return nil
+		program := filepath.Join(dir, name)
+		if _, err := os.Stat(program); err != nil {
+			continue
 		}
+		if err := v.program(program, depth); err != nil {
+			return interpreterOf(script, err)
+		}
+		return nil
 	}
 	return refuse(script, "asks env for "+name+", which is nowhere in "+searchPath, "install it, or write its full path")
 }

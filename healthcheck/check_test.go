@@ -1,0 +1,218 @@
+package healthcheck
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A fake is a command that takes as long, and ends as, a test says.
+type fake struct {
+	takes  []time.Duration // of each run; the last one repeats
+	passes func(run int) bool
+	starts []time.Duration // since begin
+	begin  time.Time
+	active int
+	most   int
+}
+
+func (f *fake) execute(ctx context.Context, spec ExecSpec) Outcome {
+	f.active++
+	f.most = max(f.most, f.active)
+	defer func() { f.active-- }()
+	run := len(f.starts)
+	f.starts = append(f.starts, time.Since(f.begin))
+	out := Outcome{At: time.Now(), Ending: Exited, Timeout: spec.Timeout}
+	if f.passes != nil && !f.passes(run) {
+		out.Status = 2
+	}
+	d := f.takes[min(run, len(f.takes)-1)]
+	if d > spec.Timeout {
+		d, out.Ending = spec.Timeout, TimedOut
+	}
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+		out.Ending = Cancelled
+	}
+	out.Duration = time.Since(out.At)
+	return out
+}
+
+// runFor runs a check with a fake command for a while and returns its results.
+func runFor(t *testing.T, d time.Duration, spec Spec, f *fake) []Result {
+	t.Helper()
+	var results []Result
+	c := New(spec, func(r Result) { results = append(results, r) })
+	f.begin = time.Now()
+	c.execute = f.execute
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	c.Run(ctx)
+	return results
+}
+
+func seconds(d time.Duration) float64 { return d.Seconds() }
+
+func TestRunStartsAtOnceAndEveryIntervalFromStartToStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{takes: []time.Duration{300 * time.Millisecond, 900 * time.Millisecond, 0}}
+		results := runFor(t, 4500*time.Millisecond, Spec{Name: "x", Interval: time.Second}, f)
+		for i, at := range f.starts {
+			if want := time.Duration(i) * time.Second; at != want {
+				t.Errorf("run %d at %v, want %v", i, at, want)
+			}
+		}
+		if len(results) != 5 {
+			t.Fatalf("%d results, want 5", len(results))
+		}
+		last := results[4]
+		if last.Runs != 5 || last.Overruns != 0 || last.Check != "x" || last.Detail != "exit status 0" {
+			t.Errorf("last result: %+v", last)
+		}
+		if results[1].Duration != 900*time.Millisecond {
+			t.Errorf("duration %v, want 900ms", results[1].Duration)
+		}
+	})
+}
+
+func TestRunNeverOverlapsAndCountsOverruns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{takes: []time.Duration{2500 * time.Millisecond, time.Second, 0}}
+		results := runFor(t, 5500*time.Millisecond, Spec{Interval: time.Second, Timeout: 10 * time.Second}, f)
+		// The first run skips the ones at 1 s and 2 s. The second takes exactly
+		// an interval, which skips none.
+		want := []float64{0, 3, 4, 5}
+		if len(f.starts) != len(want) {
+			t.Fatalf("starts %v, want %v", f.starts, want)
+		}
+		for i, at := range f.starts {
+			if seconds(at) != want[i] {
+				t.Errorf("starts %v, want %v", f.starts, want)
+				break
+			}
+		}
+		if f.most != 1 {
+			t.Errorf("%d runs at once", f.most)
+		}
+		for i, r := range results {
+			if r.Overruns != 2 || r.Runs != uint64(i+1) {
+				t.Errorf("result %d: %d overruns, %d runs", i, r.Overruns, r.Runs)
+			}
+		}
+	})
+}
+
+func TestRunReportsNothingOfACancelledRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{takes: []time.Duration{0, time.Hour}}
+		results := runFor(t, 1500*time.Millisecond, Spec{Interval: time.Second, Timeout: time.Hour}, f)
+		if len(results) != 1 || !results[0].Passed {
+			t.Errorf("results %+v, want the first run alone", results)
+		}
+	})
+}
+
+func TestRunBringsItsOwnDefaults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{takes: []time.Duration{time.Hour}}
+		results := runFor(t, 2500*time.Millisecond, Spec{}, f)
+		if len(results) != 2 || results[0].Detail != "killed at the timeout of 1s" || results[0].Verdict != Failing {
+			t.Errorf("results %+v, want two killed after a second", results)
+		}
+	})
+}
+
+func TestCase81_NoTransitionBelowRiseAndFall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		//         0123456789
+		script := "-+-++-+--+-++"
+		f := &fake{takes: []time.Duration{0}, passes: func(run int) bool { return script[run] == '+' }}
+		results := runFor(t, 12500*time.Millisecond, Spec{Interval: time.Second, Rise: 2, Fall: 2}, f)
+		if len(results) != len(script) {
+			t.Fatalf("%d results, want %d", len(results), len(script))
+		}
+		want := []Verdict{0, 0, 0, 0, Passing, Passing, Passing, Passing, Failing, Failing, Failing, Failing, Passing}
+		changes := map[int]bool{4: true, 8: true, 12: true}
+		since := results[0].At
+		for i, r := range results {
+			if changes[i] {
+				since = r.At
+			}
+			if r.Verdict != want[i] || r.Changed != changes[i] || !r.Since.Equal(since) {
+				t.Errorf("run %d: %v, changed %v, since %v; want %v, %v, %v", i, r.Verdict, r.Changed, r.Since, want[i], changes[i], since)
+			}
+		}
+	})
+}
+
+func TestCase81_HangIsKilledAtTheTimeout(t *testing.T) {
+	results := make(chan Result)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	c := New(Spec{
+		Name:     "hang",
+		Command:  sh("trap '' TERM; echo waiting; while :; do sleep 100; done"),
+		Interval: 200 * time.Millisecond,
+		Timeout:  100 * time.Millisecond,
+		Fall:     2,
+	}, func(r Result) {
+		select {
+		case results <- r:
+		case <-ctx.Done():
+		}
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.Run(ctx)
+	}()
+
+	first, second := <-results, <-results
+	cancel()
+	<-done
+	if first.Verdict != Unknown || first.Changed || second.Verdict != Failing || !second.Changed {
+		t.Errorf("verdicts %v, %v; want unknown, then failing with the second", first.Verdict, second.Verdict)
+	}
+	if first.Detail != "killed at the timeout of 100ms" || first.Output != "waiting" {
+		t.Errorf("detail %q, output %q", first.Detail, first.Output)
+	}
+	if first.Duration < 100*time.Millisecond || first.Duration > 5*time.Second {
+		t.Errorf("took %v", first.Duration)
+	}
+}
+
+// A process in uninterruptible sleep cannot be made at will; the fake stands
+// for one here.
+func TestRunDoesNotPileUpCommandsThatDoNotDie(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := make(chan struct{})
+		starts := 0
+		var results []Result
+		c := New(Spec{Interval: time.Second}, func(r Result) { results = append(results, r) })
+		c.execute = func(context.Context, ExecSpec) Outcome {
+			if starts++; starts == 1 {
+				return Outcome{Ending: TimedOut, Timeout: time.Second, Gone: gone}
+			}
+			return Outcome{Ending: Exited}
+		}
+		time.AfterFunc(2500*time.Millisecond, func() { close(gone) })
+		ctx, cancel := context.WithTimeout(t.Context(), 3500*time.Millisecond)
+		defer cancel()
+		c.Run(ctx)
+
+		if len(results) != 4 || starts != 2 {
+			t.Fatalf("%d results of %d commands, want 4 of 2", len(results), starts)
+		}
+		if got, want := results[0].Detail, "killed at the timeout of 1s, but does not die"; got != want {
+			t.Errorf("first: %q, want %q", got, want)
+		}
+		if r := results[1]; r.Passed || r.Runs != 1 || r.Detail != "cannot start: "+errStuck.Error() {
+			t.Errorf("second: %+v", r)
+		}
+		if !results[3].Passed || results[3].Runs != 2 {
+			t.Errorf("after it was gone: %+v", results[3])
+		}
+	})
+}
