@@ -61,8 +61,8 @@ func Handler(b Backend, readOnly bool) *API {
 	}
 	if !readOnly {
 		a.routes[prefix+"/demote"] = route{http.MethodPost, a.demote}
-		a.routes[prefix+"/promote"] = route{http.MethodPost, a.promote}
-		a.routes[prefix+"/announce"] = route{http.MethodPost, a.announce}
+		a.routes[prefix+"/promote"] = route{http.MethodPost, a.named(b.Promote)}
+		a.routes[prefix+"/announce"] = route{http.MethodPost, a.named(b.Announce)}
 		a.routes[prefix+"/reload"] = route{http.MethodPost, a.reload}
 	}
 	return a
@@ -87,6 +87,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if rt.method == http.MethodPost {
+		// It stays until the body is read: also when the request is refused,
+		// net/http reads on before it answers.
+		a.limitRead(w, a.bodyTimeout)
 		acc, ok := r.Context().Value(accessKey{}).(*access)
 		if !ok { // not a connection of ours: who is there cannot be told
 			acc = &access{refusal: "state is changed over the control socket only"}
@@ -164,27 +167,26 @@ func (a *API) demote(w http.ResponseWriter, r *http.Request) {
 	a.outcome(w, o, err)
 }
 
-func (a *API) promote(w http.ResponseWriter, r *http.Request) {
-	var q Names
-	if err := a.decode(w, r, &q); err != nil {
-		a.fail(w, err)
-		return
+// named serves a command that takes nothing but names.
+func (a *API) named(do func(context.Context, Names) (*Outcome, error)) func(http.ResponseWriter, *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var q Names
+		if err := a.decode(w, r, &q); err != nil {
+			a.fail(w, err)
+			return
+		}
+		o, err := do(r.Context(), q)
+		a.outcome(w, o, err)
 	}
-	o, err := a.b.Promote(r.Context(), q)
-	a.outcome(w, o, err)
-}
-
-func (a *API) announce(w http.ResponseWriter, r *http.Request) {
-	var q Names
-	if err := a.decode(w, r, &q); err != nil {
-		a.fail(w, err)
-		return
-	}
-	o, err := a.b.Announce(r.Context(), q)
-	a.outcome(w, o, err)
 }
 
 func (a *API) reload(w http.ResponseWriter, r *http.Request) {
+	// Nothing is asked for, but what is sent has to be out of the way.
+	if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+		a.fail(w, &StatusError{Code: http.StatusBadRequest, Message: "request body: " + err.Error()})
+		return
+	}
+	a.limitRead(w, 0)
 	o, err := a.b.Reload(r.Context())
 	a.outcome(w, o, err)
 }
@@ -193,10 +195,6 @@ func (a *API) reload(w http.ResponseWriter, r *http.Request) {
 // an option that this daemon does not know must not be left out silently, and
 // so is an empty body, which would mean every instance.
 func (a *API) decode(w http.ResponseWriter, r *http.Request, into any) error {
-	in := http.NewResponseController(w)
-	in.SetReadDeadline(time.Now().Add(a.bodyTimeout))
-	// What follows may take longer: see the limits of a Server.
-	defer in.SetReadDeadline(time.Time{})
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	d.DisallowUnknownFields()
 	err := d.Decode(into)
@@ -208,6 +206,7 @@ func (a *API) decode(w http.ResponseWriter, r *http.Request, into any) error {
 	var large *http.MaxBytesError
 	switch {
 	case err == nil:
+		a.limitRead(w, 0)
 		return nil
 	case errors.As(err, &large):
 		return &StatusError{Code: http.StatusRequestEntityTooLarge, Message: fmt.Sprintf("request body: longer than %d bytes", large.Limit)}
@@ -276,4 +275,15 @@ func (a *API) write(w http.ResponseWriter, code int, kind string, body []byte) {
 // writer that knows no deadlines (a test's recorder) cannot be slow either.
 func (a *API) limitWrite(w http.ResponseWriter) {
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(a.writeTimeout))
+}
+
+// limitRead gives the client that long to send the rest of its request; 0
+// lifts the limit, as what follows may take longer (see the limits of a
+// Server).
+func (a *API) limitRead(w http.ResponseWriter, d time.Duration) {
+	var end time.Time
+	if d > 0 {
+		end = time.Now().Add(d)
+	}
+	http.NewResponseController(w).SetReadDeadline(end)
 }
