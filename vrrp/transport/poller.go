@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"os"
@@ -231,7 +232,8 @@ func (p *Poller) Wake() {
 	if p.wakefd < 0 {
 		return
 	}
-	one := [8]byte{0: 1, 7: 1} // not zero in either byte order
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
 	if _, err := unix.Write(p.wakefd, one[:]); err != nil {
 		// Cannot happen: the counter is far from its limit. Let the next try.
 		p.pending.Store(false)

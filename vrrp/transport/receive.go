@@ -85,9 +85,10 @@ func NewBatch() *Batch {
 }
 
 // Receive takes up to BatchSize packets from the socket, without waiting and
-// without allocating. The packets are valid until the next Receive into b.
-// More says that there may be further packets; once it is false the queue was
-// empty. An error does not lose packets.
+// without allocating. Multicast is left out unless the socket has joined its
+// group. The packets are valid until the next Receive into b. More says that
+// there may be further packets, even if none is returned; once it is false
+// the queue was empty. An error does not lose packets.
 func (s *Socket) Receive(b *Batch) (packets []Packet, more bool, err error) {
 	start := Now()
 	n, errno := b.fill(s.fd)
@@ -103,15 +104,26 @@ func (s *Socket) Receive(b *Batch) (packets []Packet, more bool, err error) {
 	now := Now()
 	// What was not in the queue when it was last empty has arrived since.
 	earliest := s.drained - inFlight
+	kept := 0
 	for i := range n {
-		p := &b.packets[i]
+		p := &b.packets[kept]
 		stamp := b.parse(i, s.family, p)
 		p.At = b.clock.monotonic(stamp, earliest, now)
+		if s.concerns(p.Dst) {
+			kept++
+		}
 	}
 	if more = n == BatchSize; !more {
 		s.drained = start
 	}
-	return b.packets[:n], more, nil
+	return b.packets[:kept], more, nil
+}
+
+// concerns tells whether the socket is meant to hear what is sent to dst. On
+// IPv4 the kernel has seen to it (IP_MULTICAST_ALL). On IPv6 it delivers
+// every multicast packet that any socket of the host has made it accept.
+func (s *Socket) concerns(dst netip.Addr) bool {
+	return !dst.IsMulticast() || s.joined && dst == s.family.Group()
 }
 
 // fill makes one recvmmsg. It never waits, so it does not tell the scheduler,
@@ -186,4 +198,3 @@ func parseControl(control []byte, p *Packet) (stamp int64) {
 	}
 	return stamp
 }
-

@@ -18,9 +18,12 @@ type SendError struct {
 	Src, Dst  netip.Addr
 	// Err is the errno. ENETDOWN, ENETUNREACH: the interface is down; ENODEV,
 	// ENXIO: it is gone; EINVAL: Src is not an address of this host, or still
-	// tentative (IPv6); ENOBUFS, EAGAIN: no room in the device's queue or the
-	// socket's buffer; EPERM: a packet filter; EAFNOSUPPORT: Src or Dst is not
-	// of the socket's family; EMSGSIZE: longer than the interface allows.
+	// tentative (IPv6); ENOBUFS, EAGAIN: no memory, or no room in the socket's
+	// buffer; EPERM: a packet filter; EAFNOSUPPORT: Src or Dst is not of the
+	// socket's family; EMSGSIZE: longer than the interface allows. What the
+	// device's queue drops, full or without carrier, counts as sent: the kernel
+	// tells a raw socket only together with ICMP errors (IP_RECVERR), which
+	// anybody can forge.
 	Err error
 }
 
@@ -146,9 +149,8 @@ func (s *Socket) Queue(src, dst netip.Addr, data []byte) {
 
 // Flush sends what was queued, without waiting, and returns how many messages
 // were sent and those that were not. One that fails keeps no other from being
-// sent, and is not sent again. Failures are in the order of their Index,
-// except that addresses of the wrong family come first, and are valid until
-// the next Queue.
+// sent, and is not tried again. The failures come in no particular order, and are
+// valid until the next Queue or Flush.
 func (s *Socket) Flush() (sent int, failed []SendError) {
 	s.out.begin()
 	s.send()

@@ -183,17 +183,12 @@ func (s *Socket) confine(fd int) error {
 	if err := unix.BindToDevice(fd, s.name); err != nil {
 		return named("SO_BINDTODEVICE", err)
 	}
-	// Only groups this very socket has joined, not those of any socket here.
+	// Only groups that this very socket has joined, not those of any socket on
+	// the host. IPV6_MULTICAST_ALL does not do the same: a raw IPv6 socket that
+	// is bound to no address hears every group (Receive leaves those out).
 	if s.family == IPv4 {
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0); err != nil {
 			return named("IP_MULTICAST_ALL", err)
-		}
-	} else {
-		// New in Linux 4.20. Before, a socket that has left the group may
-		// still hear it while another on the same interface has joined.
-		err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_ALL, 0)
-		if err != nil && !errors.Is(err, unix.ENOPROTOOPT) {
-			return named("IPV6_MULTICAST_ALL", err)
 		}
 	}
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1); err != nil {
