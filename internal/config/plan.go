@@ -71,8 +71,12 @@ type Instance struct {
 	Track          []Track
 	Unicast        *Unicast // nil: multicast
 	Password       string   // RFC 2338 simple text password, "" is none; never printed
+	PasswordFile   string   // where it came from, "" if it stands in the configuration itself
 	Strict         bool
-	Announce       Announce
+	// HandoverTimeout is how long a node that leaves on purpose waits for its
+	// successor.
+	HandoverTimeout time.Duration
+	Announce        Announce
 }
 
 // Owner reports whether the node owns the addresses (priority 255).

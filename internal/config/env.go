@@ -1,0 +1,26 @@
+package config
+
+import (
+	"io/fs"
+
+	"vrrpd/healthcheck"
+)
+
+// Env is what a plan depends on beyond its file. A nil function leaves out
+// what it would have contributed, so that the zero Env reads files purely.
+type Env struct {
+	// Hostname is the default of node.name.
+	Hostname func() (string, error)
+	// DefaultUser is whom a check without the key `user` runs as; nil is the daemon's own user.
+	DefaultUser func() *healthcheck.Credential
+	// LookupUser finds the identity behind a user name.
+	LookupUser func(name string) (*healthcheck.Credential, error)
+	// Vet says why a command must not or cannot be run, best as a
+	// *healthcheck.VetError. runAs nil is the daemon's own user.
+	Vet func(command []string, runAs *healthcheck.Credential) error
+	// ReadFile reads the configuration and password files.
+	ReadFile func(path string) (data []byte, mode fs.FileMode, err error)
+	// InterfaceExists lets an absent interface be a warning. The daemon, which
+	// waits for interfaces, leaves it nil.
+	InterfaceExists func(name string) bool
+}

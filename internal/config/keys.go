@@ -1,0 +1,234 @@
+package config
+
+import "time"
+
+// A kind is the type a key must have.
+type kind int
+
+// The zero kind is invalid.
+const (
+	_ kind = iota
+	kindString
+	kindInteger
+	kindBoolean
+	kindDuration  // a string such as "1.5s"
+	kindStrings   // an array of strings
+	kindTable     // an inline table, or a table of its own
+	kindAddresses // an array of strings or tables (address)
+	kindTracks    // an array of strings or tables (track)
+)
+
+func (k kind) String() string {
+	switch k {
+	case kindString:
+		return "a string"
+	case kindInteger:
+		return "an integer"
+	case kindBoolean:
+		return "true or false"
+	case kindDuration:
+		return "a duration"
+	case kindStrings:
+		return "an array of strings"
+	case kindTable:
+		return "a table"
+	case kindAddresses, kindTracks:
+		return "an array of strings or tables"
+	}
+	return "nothing"
+}
+
+// A key is everything known of one key: this table drives the reading of
+// files, the printing of plans, and the reference.
+type key struct {
+	name     string
+	kind     kind
+	def      string // the default as TOML; "" if there is none that fits all
+	when     string // the default in words, in place of def
+	required bool
+	min, max int64         // of an integer
+	low, top time.Duration // of a duration
+	choices  []string      // of a string
+	word     string        // accepted besides a duration
+	limits   string        // further limits, in words
+	about    string
+	sample   string // as TOML, for the reference file; "" shows the default
+	shy      bool   // the reference file shows it in a comment only
+	// unbuilt: the key is part of the language, but this version cannot do
+	// what it says.
+	unbuilt bool
+	only    string // the one value, as TOML, that describes what this version does
+}
+
+// A table is a table of the file, with its keys in the order of the reference.
+type table struct {
+	name  string // "instance.NAME"; an inline table is "instance.NAME.unicast"
+	about string
+	keys  []key
+}
+
+func (t *table) find(name string) *key {
+	for i := range t.keys {
+		if t.keys[i].name == name {
+			return &t.keys[i]
+		}
+	}
+	return nil
+}
+
+const day = 24 * time.Hour
+
+var nodeTable = &table{name: "node", about: "The node itself.", keys: []key{
+	{name: "name", kind: kindString, when: "the host name", sample: `"node1"`, limits: "1 to 255 characters",
+		about: "What status, logs and notifications call this node."},
+}}
+
+var logTable = &table{name: "log", about: "What is logged, to standard error.", keys: []key{
+	{name: "level", kind: kindString, def: `"info"`, choices: []string{"trace", "debug", "info", "warn", "error"},
+		about: "The least important messages that are logged."},
+	{name: "format", kind: kindString, def: `"text"`, choices: []string{"text", "json"}, about: "Lines for people, or JSON objects."},
+}}
+
+var controlTable = &table{name: "control", about: "The socket that vrrpctl talks to. Lock and state file lie beside it.", keys: []key{
+	{name: "socket", kind: kindString, def: `"/run/vrrpd/vrrpd.sock"`, limits: "an absolute path of at most 107 bytes",
+		about: "Several daemons on one host need different sockets, and only that."},
+	{name: "group", kind: kindString, def: `"vrrpd"`, limits: `"" is root alone`,
+		about: "Members of this group may change state; reading is open to whoever can open the socket. If the group does not exist, only root may."},
+}}
+
+var httpTable = &table{name: "http", about: "A read-only listener: status page, /metrics and API.", keys: []key{
+	{name: "listen", kind: kindString, def: `"off"`, sample: `"127.0.0.1:9112"`, limits: `HOST:PORT, or "off"`,
+		about: "The address to listen on."},
+}}
+
+var bondTable = &table{name: "bond.NAME", about: "What \"healthy\" means for a bond that instances run over.", keys: []key{
+	{name: "*", kind: kindTable, unbuilt: true, about: "An instance over a bond works; it follows the bond's carrier alone."},
+}}
+
+var checkTable = &table{name: "check.NAME", about: "A health check, which instances follow by their key `track`.", keys: []key{
+	{name: "command", kind: kindStrings, required: true, sample: `["/usr/local/bin/check_nginx.sh", "--fast"]`,
+		limits: "absolute path of a program that the user may execute and nobody else may replace, then its arguments",
+		about:  "Exit status 0 passes, any other fails. No shell is involved."},
+	{name: "interval", kind: kindDuration, def: `"1s"`, low: 10 * time.Millisecond, top: day, sample: `"2s"`,
+		about: "From the start of a run to the start of the next. While a run takes longer, the next is skipped."},
+	{name: "timeout", kind: kindDuration, when: "the interval", low: 10 * time.Millisecond, top: day, sample: `"1s"`,
+		about: "A run that takes longer is killed, with all its processes, and has failed."},
+	{name: "rise", kind: kindInteger, def: "1", min: 1, max: 1000, about: "Runs in a row that must pass before the check does."},
+	{name: "fall", kind: kindInteger, def: "1", min: 1, max: 1000, sample: "2", about: "Runs in a row that must fail before the check does."},
+	{name: "weight", kind: kindInteger, def: "0", min: -253, max: 253, sample: "-20",
+		about: "0: while the check fails, the instance is in fault. Below 0: added to the priority while it fails. Above 0: added while it passes."},
+	{name: "user", kind: kindString, when: "`nobody` if vrrpd is root and can become nobody, else vrrpd's own", sample: `"nobody"`,
+		limits: "a user of this host", about: "Whom the command runs as."},
+	{name: "tcp", unbuilt: true}, {name: "http", unbuilt: true}, {name: "process", unbuilt: true}, {name: "file", unbuilt: true},
+	{name: "interface", unbuilt: true}, {name: "bond", unbuilt: true}, {name: "icmp", unbuilt: true}, {name: "arp", unbuilt: true},
+	{name: "route", unbuilt: true}, {name: "unit", unbuilt: true}, {name: "grpc", unbuilt: true}, {name: "dns", unbuilt: true},
+	{name: "contract", unbuilt: true}, {name: "warning_weight", unbuilt: true},
+}}
+
+var instanceTable = &table{name: "instance.NAME", about: "One virtual router of one address family.", keys: []key{
+	{name: "interface", kind: kindString, required: true, sample: `"bond0"`, limits: "a Linux interface name, at most 15 bytes",
+		about: "Where advertisements are sent and received. It need not exist yet: it is waited for."},
+	{name: "vrid", kind: kindInteger, required: true, min: 1, max: 255, sample: "51",
+		limits: "one instance per interface, address family and VRID", about: "The virtual router's number, the same on all its nodes and unique on the LAN."},
+	{name: "version", kind: kindInteger, def: "3", min: 2, max: 3, limits: "3 for IPv6", about: "The protocol version, the same on all nodes: RFC 3768 or RFC 9568."},
+	{name: "priority", kind: kindInteger, def: "100", min: 1, max: 255,
+		about: "The highest among the living nodes is active. 255 is for the node that owns the addresses: it never changes, checks included."},
+	{name: "advert_interval", kind: kindDuration, def: `"1s"`, low: 10 * time.Millisecond, top: 255 * time.Second,
+		limits: "version 2: whole seconds, 1s to 255s; version 3: 10ms to 40.95s in steps of 10ms",
+		about:  "Between advertisements while active. A backup takes over after three of them and a little more."},
+	{name: "checksum", kind: kindString, def: `"auto"`, choices: []string{"auto", "rfc9568", "pseudo_header"}, limits: "version 3 over IPv4",
+		about: "The form of the checksum that is sent; both are understood. auto: that of the last valid advertisement heard, until then pseudo_header, which keepalived and FRR accept."},
+	{name: "preempt", kind: kindBoolean, def: "true", about: "Take over from an active router of lower priority."},
+	{name: "preempt_delay", kind: kindDuration, def: `"0s"`, low: 0, top: day, limits: "only with preempt", about: "How long an active router of lower priority is left alone."},
+	{name: "start_delay", kind: kindDuration, def: `"0s"`, low: 0, top: day, about: "After the start of vrrpd, before the instance takes part."},
+	{name: "addresses", kind: kindAddresses, required: true, sample: `["192.168.1.100/24"]`,
+		limits: "ADDRESS/PREFIXLENGTH or ADDRESS, of one family; at most 255 (IPv4) or 90 (IPv6)",
+		about:  "The virtual addresses, as advertised. Also { address = \"…\", interface = \"…\", label = \"…\" }. A bare address means /32 or /128."},
+	{name: "extra_addresses", kind: kindAddresses, def: "[]", sample: `["2001:db8::100/64"]`, limits: "of either family",
+		about: "Addresses that move with the instance, but are not listed in its advertisements."},
+	{name: "track", kind: kindTracks, def: "[]", sample: `["nginx"]`, limits: "names of [check.NAME] tables",
+		about: "The checks the instance follows. Also { check = \"…\", weight = … }."},
+	{name: "virtual_mac", kind: kindBoolean, def: "false", unbuilt: true, only: "false", about: "Serve the addresses from the virtual router MAC address."},
+	{name: "unicast", kind: kindTable, when: "multicast", about: "Send to a list of peers in place of the multicast group.",
+		sample: `{ source = "192.168.1.10", peers = ["192.168.1.11"], min_ttl = 255 }`},
+	{name: "auth", kind: kindTable, when: "none", shy: true, limits: "version 2", about: "RFC 2338 simple text password, for peers that insist on one.",
+		sample: `{ type = "pass", password_file = "/etc/vrrpd/pass" }`},
+	{name: "strict", kind: kindBoolean, def: "false", about: "Refuse what RFC 9568 forbids but peers do: a first IPv6 address that is not link-local, passwords, unicast."},
+	{name: "lease", kind: kindString, def: `"off"`, unbuilt: true, only: `"off"`,
+		about: "Let the kernel drop the addresses by itself if vrrpd stops renewing them."},
+	{name: "handover", kind: kindString, def: `"immediate"`, unbuilt: true, only: `"immediate"`,
+		about: "How the addresses are released on purpose. immediate: as the RFC, with the state."},
+	{name: "handover_timeout", kind: kindDuration, def: `"auto"`, word: "auto", low: 10 * time.Millisecond, top: time.Hour,
+		about: "How long a node that leaves on purpose waits for its successor. auto: 4 × advert_interval + 1s."},
+	{name: "announce", kind: kindTable, when: "as the defaults of its keys", about: "Gratuitous ARP and unsolicited neighbour advertisements.",
+		sample: `{ burst = 5, again = "5s", refresh = "0s" }`},
+}}
+
+var addressTable = &table{name: "instance.NAME.addresses[]", about: "A virtual address, where the address alone does not say enough.", keys: []key{
+	{name: "address", kind: kindString, required: true, sample: `"192.168.1.101/24"`, limits: "ADDRESS/PREFIXLENGTH or ADDRESS",
+		about: "The virtual address."},
+	{name: "interface", kind: kindString, when: "the instance's", sample: `"bond0.10"`, limits: "a Linux interface name", about: "Where it is put."},
+	{name: "label", kind: kindString, def: `""`, sample: `"bond0.10:0"`, limits: "IPv4; at most 15 bytes; the interface's name, a colon, and more",
+		about: "The name that ifconfig shows it under."},
+}}
+
+var trackTable = &table{name: "instance.NAME.track[]", about: "A check that counts differently here.", keys: []key{
+	{name: "check", kind: kindString, required: true, sample: `"nginx"`, limits: "the name of a [check.NAME] table", about: "The check."},
+	{name: "weight", kind: kindInteger, when: "the check's", min: -253, max: 253, sample: "-30", about: "In place of the check's own weight."},
+}}
+
+var unicastTable = &table{name: "instance.NAME.unicast", about: "Peers in place of the multicast group.", keys: []key{
+	{name: "source", kind: kindString, when: "the primary (IPv6: link-local) address of the interface", sample: `"192.168.1.10"`,
+		limits: "of the family of the addresses", about: "The address to send from."},
+	{name: "peers", kind: kindStrings, required: true, sample: `["192.168.1.11"]`, limits: "of the family of the addresses; 1 to 255 of them",
+		about: "The other nodes. Advertisements of anybody else are dropped."},
+	{name: "min_ttl", kind: kindInteger, def: "255", min: 1, max: 255,
+		about: "The least TTL or hop limit of an advertisement that is accepted. keepalived sends IPv6 unicast with 64."},
+}}
+
+var authTable = &table{name: "instance.NAME.auth", about: "RFC 2338 authentication.", keys: []key{
+	{name: "type", kind: kindString, required: true, choices: []string{"pass"}, sample: `"pass"`, about: "The only type there is."},
+	{name: "password_file", kind: kindString, when: "none", sample: `"/etc/vrrpd/pass"`, limits: "an absolute path; 1 to 8 bytes, a newline at the end does not count",
+		about: "The file with the password. It should be readable by root alone."},
+	{name: "password", kind: kindString, when: "none", limits: "1 to 8 bytes; not together with password_file", about: "The password itself."},
+}}
+
+var announceTable = &table{name: "instance.NAME.announce", about: "How the addresses are announced to the LAN.", keys: []key{
+	{name: "burst", kind: kindInteger, def: "5", min: 1, max: 20, about: "Announcements of each address on becoming active."},
+	{name: "again", kind: kindDuration, def: `"5s"`, low: 0, top: time.Hour, about: "Until a second burst. 0s: there is none."},
+	{name: "refresh", kind: kindDuration, def: `"0s"`, low: 0, top: day, limits: "0s, or at least 1s", about: "Between announcements while active. 0s: there are none."},
+}}
+
+var groupTable = &table{name: "group.NAME", about: "Instances that move together.", keys: []key{
+	{name: "instances", kind: kindStrings, required: true, sample: `["web"]`,
+		limits: "instances of the same priority and preempt, in no other group", about: "The members. One that is in fault takes the others along."},
+}}
+
+var notifyTable = &table{name: "notify", about: "A command that is run after changes of state.", keys: []key{
+	{name: "command", kind: kindStrings, required: true, sample: `["/etc/vrrpd/notify.sh"]`,
+		limits: "as the command of a check", about: "It is called with INSTANCE|GROUP NAME ACTIVE|BACKUP|FAULT|STOP PRIORITY appended, one at a time per instance, as vrrpd's own user."},
+	{name: "instances", kind: kindStrings, when: "all", sample: `["web"]`, limits: "names of instances and groups", about: "Whose changes it is run after."},
+	{name: "keepalived_names", kind: kindBoolean, def: "false", about: "Say MASTER in place of ACTIVE."},
+}}
+
+// A place is a table at the top of a file.
+type place struct {
+	table *table
+	named bool // one table per name below it
+	list  bool // [[…]]
+}
+
+// places are the top-level tables in the order of the reference.
+var places = []place{
+	{table: nodeTable}, {table: logTable}, {table: controlTable}, {table: httpTable},
+	{table: bondTable, named: true}, {table: checkTable, named: true}, {table: instanceTable, named: true},
+	{table: groupTable, named: true}, {table: notifyTable, list: true},
+}
+
+// innerTables are the tables within [instance.NAME], by the key that holds them.
+var innerTables = []struct {
+	key   string
+	table *table
+}{
+	{"addresses", addressTable}, {"track", trackTable}, {"unicast", unicastTable}, {"auth", authTable}, {"announce", announceTable},
+}

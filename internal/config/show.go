@@ -1,0 +1,229 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// TOML prints the plan as a configuration file that loads to the same plan,
+// except that passwords are never printed: one that stands in the
+// configuration itself is left out, and what is printed then refuses to load.
+// Without defaults, keys that have their default are left out.
+func (p *Plan) TOML(withDefaults bool) string {
+	w := &printer{all: withDefaults}
+	w.table(nodeTable, "")
+	if p.Node != "" {
+		w.say("name", text(p.Node), false)
+	}
+	w.table(logTable, "")
+	w.value("level", text(p.Log.Level))
+	w.value("format", text(p.Log.Format))
+	w.table(controlTable, "")
+	w.value("socket", text(p.Control.Socket))
+	w.value("group", text(p.Control.Group))
+	w.table(httpTable, "")
+	listen := p.HTTP.Listen
+	if listen == "" {
+		listen = "off"
+	}
+	w.value("listen", text(listen))
+	for i := range p.Checks {
+		w.check(&p.Checks[i])
+	}
+	for i := range p.Instances {
+		w.instance(p, &p.Instances[i])
+	}
+	for _, g := range p.Groups {
+		w.table(groupTable, g.Name)
+		w.value("instances", texts(g.Instances))
+	}
+	for _, n := range p.Notify {
+		w.table(notifyTable, "")
+		w.value("command", texts(n.Command))
+		w.say("instances", texts(n.Instances), len(n.Instances) == 0)
+		w.value("keepalived_names", strconv.FormatBool(n.KeepalivedNames))
+	}
+	return w.String()
+}
+
+// A printer writes tables of keys.
+type printer struct {
+	strings.Builder
+	all     bool
+	spec    *table
+	heading string // not yet written
+}
+
+// table begins a table. Its header is written with its first key, or at once
+// if the header itself says something.
+func (w *printer) table(spec *table, name string) {
+	w.spec = spec
+	for _, p := range places {
+		if p.table != spec {
+			continue
+		}
+		w.heading = p.header(name) + "\n"
+		if p.named || p.list {
+			w.head()
+		}
+	}
+}
+
+func (w *printer) head() {
+	if w.heading != "" {
+		if w.Len() > 0 {
+			w.WriteByte('\n')
+		}
+		w.WriteString(w.heading)
+		w.heading = ""
+	}
+}
+
+// value writes a key whose default is in the table of keys.
+func (w *printer) value(name, literal string) {
+	w.say(name, literal, literal == w.spec.find(name).def)
+}
+
+// say writes a key. One without a value is always left to its default.
+func (w *printer) say(name, literal string, isDefault bool) {
+	if isDefault && (!w.all || literal == "[]" && w.spec.find(name).def == "") {
+		return
+	}
+	w.head()
+	fmt.Fprintf(w, "%s = %s\n", name, literal)
+}
+
+func (w *printer) check(c *Check) {
+	w.table(checkTable, c.Name)
+	w.value("command", texts(c.Command))
+	w.value("interval", quoted(c.Interval))
+	w.say("timeout", quoted(c.Timeout), c.Timeout == c.Interval)
+	w.value("rise", strconv.Itoa(c.Rise))
+	w.value("fall", strconv.Itoa(c.Fall))
+	w.value("weight", strconv.Itoa(c.Weight))
+	if c.User != "" {
+		w.say("user", text(c.User), false)
+	}
+}
+
+func (w *printer) instance(p *Plan, in *Instance) {
+	w.table(instanceTable, in.Name)
+	w.value("interface", text(in.Interface))
+	w.value("vrid", strconv.Itoa(int(in.VRID)))
+	w.value("version", strconv.Itoa(in.Version))
+	w.value("priority", strconv.Itoa(int(in.Priority)))
+	w.value("advert_interval", quoted(in.AdvertInterval))
+	w.value("checksum", text(in.Checksum))
+	w.value("preempt", strconv.FormatBool(in.Preempt))
+	w.value("preempt_delay", quoted(in.PreemptDelay))
+	w.value("start_delay", quoted(in.StartDelay))
+	w.value("addresses", addresses(in.Addresses, in.Interface))
+	w.value("extra_addresses", addresses(in.Extra, in.Interface))
+	w.value("track", tracks(p, in.Track))
+	w.fixed("virtual_mac")
+	if u := in.Unicast; u != nil {
+		source := ""
+		if u.Source.IsValid() {
+			source = "source = " + text(u.Source.String()) + ", "
+		}
+		peers := make([]string, len(u.Peers))
+		for i, a := range u.Peers {
+			peers[i] = a.String()
+		}
+		w.say("unicast", fmt.Sprintf("{ %speers = %s, min_ttl = %d }", source, texts(peers), u.MinTTL), false)
+	}
+	switch {
+	case in.PasswordFile != "":
+		w.say("auth", `{ type = "pass", password_file = `+text(in.PasswordFile)+" }", false)
+	case in.Password != "":
+		w.say("auth", `{ type = "pass" } # the password stands in the configuration itself and is not shown`, false)
+	}
+	w.value("strict", strconv.FormatBool(in.Strict))
+	w.fixed("lease")
+	w.fixed("handover")
+	w.say("handover_timeout", quoted(in.HandoverTimeout), in.HandoverTimeout == 4*in.AdvertInterval+time.Second)
+	a := in.Announce
+	literal := fmt.Sprintf("{ burst = %d, again = %s, refresh = %s }", a.Burst, quoted(a.Again), quoted(a.Refresh))
+	w.say("announce", literal, literal == defaultAnnounce())
+}
+
+// fixed writes a key that has but one value in this version.
+func (w *printer) fixed(name string) { w.say(name, w.spec.find(name).only, true) }
+
+func defaultAnnounce() string {
+	return fmt.Sprintf("{ burst = %s, again = %s, refresh = %s }",
+		announceTable.find("burst").def, announceTable.find("again").def, announceTable.find("refresh").def)
+}
+
+func addresses(list []Address, iface string) string {
+	out := make([]string, len(list))
+	for i, a := range list {
+		out[i] = text(a.Prefix.String())
+		if a.Interface == iface && a.Label == "" {
+			continue
+		}
+		out[i] = "{ address = " + out[i]
+		if a.Interface != iface {
+			out[i] += ", interface = " + text(a.Interface)
+		}
+		if a.Label != "" {
+			out[i] += ", label = " + text(a.Label)
+		}
+		out[i] += " }"
+	}
+	return array(out)
+}
+
+// tracks prints a weight only where it is not the check's own.
+func tracks(p *Plan, list []Track) string {
+	own := map[string]int{}
+	for _, c := range p.Checks {
+		own[c.Name] = c.Weight
+	}
+	out := make([]string, len(list))
+	for i, t := range list {
+		out[i] = text(t.Check)
+		if t.Weight != own[t.Check] {
+			out[i] = fmt.Sprintf("{ check = %s, weight = %d }", text(t.Check), t.Weight)
+		}
+	}
+	return array(out)
+}
+
+func texts(list []string) string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = text(s)
+	}
+	return array(out)
+}
+
+// array prints elements on one line if they fit.
+func array(elements []string) string {
+	line := "[" + strings.Join(elements, ", ") + "]"
+	if len(line) <= 100 {
+		return line
+	}
+	return "[\n  " + strings.Join(elements, ",\n  ") + ",\n]"
+}
+
+// text is a TOML basic string. strconv.Quote has escapes that TOML has not.
+func text(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < ' ' || r == 0x7f:
+			fmt.Fprintf(&b, `\u%04X`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}

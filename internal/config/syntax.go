@@ -1,0 +1,228 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/BurntSushi/toml"
+)
+
+// maxRounds bounds how often a file is parsed again after a statement that
+// cannot be read was taken out of it.
+const maxRounds = 40
+
+// A source is what could be read of a file.
+type source struct {
+	doc    *document
+	values map[string]any
+	meta   toml.MetaData
+	// damaged are the paths of keys and tables that are there but could not be
+	// read. Nothing that is said of them may be called missing.
+	damaged [][]string
+	// vague: something is there of which not even the path is known.
+	vague bool
+}
+
+// damagedAt reports whether a path, or a table around it, could not be read.
+func (s *source) damagedAt(path []string) bool {
+	return s.vague || slices.ContainsFunc(s.damaged, func(d []string) bool {
+		return len(d) <= len(path) && slices.Equal(d, path[:len(d)])
+	})
+}
+
+// damagedIn reports whether something in a table could not be read.
+func (s *source) damagedIn(path []string) bool {
+	return s.vague || slices.ContainsFunc(s.damaged, func(d []string) bool {
+		return len(d) >= len(path) && slices.Equal(d[:len(path)], path)
+	})
+}
+
+var keepalivedBlock = regexp.MustCompile(`(?m)^[ \t]*(?:vrrp_instance|vrrp_script|vrrp_sync_group|global_defs)\b[^=\n]*\{`)
+
+// readSource parses as much of a file as can be. The complaints are about its
+// syntax only.
+func readSource(data []byte, complain complaint) *source {
+	text := strings.TrimPrefix(string(data), "\ufeff")
+	s := &source{doc: scan(""), values: map[string]any{}}
+	refuse := func(at int, what, instead string) *source {
+		complain(s.doc, at, nil, what, instead)
+		s.vague = true
+		return s
+	}
+	switch {
+	case len(text) > maxFile:
+		return refuse(0, fmt.Sprintf("the file is larger than %d bytes", maxFile), "split the instances between several daemons")
+	case strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"), strings.IndexByte(text[:min(6, len(text))], 0) >= 0:
+		return refuse(0, "the file is not UTF-8", "save it as UTF-8")
+	}
+	s.doc = scan(text)
+	if at := keepalivedBlock.FindStringIndex(text); at != nil {
+		return refuse(at[0]+len(text[at[0]:at[1]])-len(strings.TrimLeft(text[at[0]:at[1]], " \t")),
+			"this is a keepalived configuration, vrrpd reads TOML", "write [instance.NAME] tables as in the reference")
+	}
+	s.blankUnsafe(complain)
+	for round := 0; ; round++ {
+		err := s.decode()
+		if err == nil {
+			return s
+		}
+		if round == maxRounds {
+			return refuse(0, "there are more mistakes in the syntax than are looked at at once", "correct those below first")
+		}
+		if round == 0 && s.blankFaulty(complain) {
+			continue
+		}
+		s.blankRejected(err, complain)
+	}
+}
+
+// decode runs the TOML parser. A panic of it is a rejection like any other.
+func (s *source) decode() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = toml.ParseError{Message: "the parser gave up", Position: toml.Position{Start: -1}}
+		}
+	}()
+	s.values = map[string]any{}
+	s.meta, err = toml.Decode(s.doc.src, &s.values)
+	return err
+}
+
+type complaint = func(d *document, at int, key []string, what, instead string)
+
+// blankUnsafe takes out what the parser had better not see.
+func (s *source) blankUnsafe(complain complaint) {
+	s.blankWhere(complain, func(st statement) bool { return st.fault != nil && st.fault.unsafe })
+}
+
+// blankFaulty takes out what the scanner could not read either, and reports
+// whether there was any.
+func (s *source) blankFaulty(complain complaint) bool {
+	return s.blankWhere(complain, func(st statement) bool { return st.fault != nil })
+}
+
+func (s *source) blankWhere(complain complaint, bad func(statement) bool) bool {
+	var gone []int
+	for i, st := range s.doc.statements {
+		if bad(st) {
+			complain(s.doc, st.fault.at, st.path, st.fault.what, st.fault.instead)
+			gone = append(gone, i)
+		}
+	}
+	s.blank(gone)
+	return len(gone) > 0
+}
+
+// blankRejected takes out the statement the parser has stumbled over.
+func (s *source) blankRejected(err error, complain complaint) {
+	var pe toml.ParseError
+	at := -1
+	if errors.As(err, &pe) {
+		at = pe.Position.Start
+	}
+	at = min(max(at, 0), len(s.doc.src))
+	which := -1
+	for i, st := range s.doc.statements {
+		if st.start <= at {
+			which = i
+		}
+	}
+	if which < 0 || at > s.doc.statements[which].end {
+		// Not in a statement: a control character in a comment, say.
+		start, end := s.doc.lineRange(at)
+		if pe.Position.Start < 0 || strings.TrimSpace(s.doc.src[start:end]) == "" {
+			start, end = 0, len(s.doc.src)
+			s.vague = true
+		}
+		complain(s.doc, at, nil, plain(err), "")
+		s.replace(start, end)
+		return
+	}
+	st := s.doc.statements[which]
+	what, instead := plain(err), "see https://toml.io"
+	switch {
+	case strings.Contains(what, "already"):
+		at = st.start
+		what, instead = "it is given twice", "keep one of the two"
+		if first := s.first(which); first >= 0 {
+			line, _ := s.doc.position(first)
+			what = fmt.Sprintf("it is given twice, first on line %d", line)
+		}
+	case strings.Contains(what, "escape"):
+		instead = `write \\ for a backslash, or put the text between single quotes`
+	case strings.Contains(what, "UTF-8"), strings.Contains(what, "control char"):
+		instead = "remove it"
+	case strings.Contains(what, "leading zeroes"):
+		instead = "write the number without them"
+	}
+	complain(s.doc, at, st.path, what, instead)
+	s.blank([]int{which})
+}
+
+// first finds where the path of a statement was given before it.
+func (s *source) first(which int) int {
+	for _, st := range s.doc.statements[:which] {
+		if slices.Equal(st.path, s.doc.statements[which].path) {
+			return st.start
+		}
+	}
+	return -1
+}
+
+// plain is a parser's message as part of a sentence.
+func plain(err error) string {
+	text := err.Error()
+	var pe toml.ParseError
+	if errors.As(err, &pe) {
+		text = pe.Message
+	}
+	if r, n := utf8.DecodeRuneInString(text); n > 0 {
+		text = strings.ToLower(string(r)) + text[n:]
+	}
+	return strings.TrimSuffix(strings.ToValidUTF8(text, "?"), ".")
+}
+
+// blank takes statements out of the text, a header with all that stands under
+// it, and indexes the file again. Offsets stay what they were.
+func (s *source) blank(which []int) {
+	if len(which) == 0 {
+		return
+	}
+	text := []byte(s.doc.src)
+	for _, i := range which {
+		st := s.doc.statements[i]
+		wipe(text, st.start, st.end)
+		if len(st.path) == 0 {
+			s.vague = s.vague || st.header
+		} else if s.first(i) < 0 {
+			s.damaged = append(s.damaged, st.path)
+		}
+		if !st.header {
+			continue
+		}
+		for _, under := range s.doc.statements[i+1:] {
+			if under.section == i {
+				wipe(text, under.start, under.end)
+			}
+		}
+	}
+	s.doc = scan(string(text))
+}
+
+func (s *source) replace(start, end int) {
+	text := []byte(s.doc.src)
+	wipe(text, start, end)
+	s.doc = scan(string(text))
+}
+
+func wipe(text []byte, start, end int) {
+	for i := start; i < min(end, len(text)); i++ {
+		if text[i] != '\n' {
+			text[i] = ' '
+		}
+	}
+}
