@@ -1,0 +1,164 @@
+package vip
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Verbs of failures, with their prepositions.
+var (
+	adding     = verb{"add", "to"}
+	removing   = verb{"remove", "from"}
+	announcing = verb{"announce", "on"}
+)
+
+type verb struct{ name, preposition string }
+
+// A failure is what could not be done to some addresses of one owner, on one
+// interface, for one reason.
+type failure struct {
+	duty      *duty
+	verb      verb
+	err       error
+	addresses []Address
+}
+
+// failed notes a failure unless it is the one that was told last.
+func (w *worker) failed(d *duty, v verb, a Address, told *error, err error) {
+	if *told != nil && (*told).Error() == err.Error() {
+		return
+	}
+	*told = err
+	for i := range w.failures {
+		f := &w.failures[i]
+		if f.duty == d && f.verb == v && f.addresses[0].Interface == a.Interface && f.err.Error() == err.Error() {
+			f.addresses = append(f.addresses, a)
+			return
+		}
+	}
+	w.failures = append(w.failures, failure{d, v, err, []Address{a}})
+}
+
+func (w *worker) tellFailures() {
+	now := time.Now()
+	for _, f := range w.failures {
+		a := f.addresses[0]
+		what := a.Prefix.String()
+		if n := len(f.addresses) - 1; n > 0 {
+			what = fmt.Sprintf("%s and %d more", what, n)
+		}
+		w.report(Event{
+			Kind: Failed, Owner: f.duty.owner, Address: a, Addresses: f.addresses, At: now,
+			Err: fmt.Errorf("%s %s %s %s: %w", f.verb.name, what, f.verb.preposition, a.Interface, f.err),
+		})
+	}
+	w.failures = nil
+}
+
+// conclude tells what has been achieved and finds out when to go on.
+func (w *worker) conclude(p plan) {
+	now := time.Now()
+	var outstanding error
+	leaving := make(map[*duty]int)
+	pending := make(map[*duty]int)
+	installed := make(map[*duty][]Address)
+	wanted := make(map[place]bool, len(w.goals))
+	w.wakeAt(p.later)
+	for _, g := range w.goals {
+		if g.hold && g.link != nil {
+			wanted[g.place()] = true
+		}
+		switch {
+		case !g.hold:
+			if g.link != nil && len(w.view.at[spot{g.link.index, g.addr.Prefix.Addr()}]) > 0 {
+				installed[g.duty] = append(installed[g.duty], g.addr)
+			}
+			continue
+		case g.installed:
+			installed[g.duty] = append(installed[g.duty], g.addr)
+			if g.link.announces() {
+				w.wakeAt(g.schedule.next)
+			}
+		default:
+			if outstanding == nil {
+				outstanding = fmt.Errorf("%s is not installed: %w", g.addr, g.why())
+			}
+			if g.blocked == nil {
+				w.wakeAt(g.pace.notYet)
+			}
+		}
+		if !g.installed || !g.announced {
+			pending[g.duty]++
+		}
+	}
+	for at, h := range w.ours {
+		if !wanted[at] {
+			leaving[h.duty]++
+			if outstanding == nil {
+				outstanding = fmt.Errorf("%s is still there: %w", h.addr, orPending(h.err))
+			}
+		}
+	}
+	if outstanding == nil && p.waiting > 0 {
+		outstanding = errPending
+	}
+	w.tellDuties(pending, leaving, now)
+	w.publishInstalled(installed)
+	w.keeper.achieved(outcome{serial: w.taken, outstanding: outstanding})
+}
+
+// errPending stands for a reason where there is none but the pace of attempts.
+var errPending = fmt.Errorf("the next attempt is not due yet")
+
+func orPending(err error) error {
+	if err == nil {
+		return errPending
+	}
+	return err
+}
+
+// why returns what is in the way of a held address.
+func (g *goal) why() error {
+	if g.blocked != nil {
+		return g.blocked
+	}
+	return orPending(g.err)
+}
+
+// wakeAt has the worker go on at t at the latest; the zero time means nothing.
+func (w *worker) wakeAt(t time.Time) {
+	if !t.IsZero() && (w.next.IsZero() || t.Before(w.next)) {
+		w.next = t
+	}
+}
+
+// tellDuties tells what owners hold now and have let go.
+func (w *worker) tellDuties(pending, leaving map[*duty]int, now time.Time) {
+	for _, d := range w.duties {
+		if d.oweHeld && pending[d] == 0 && d.current() {
+			d.oweHeld = false
+			w.report(Event{Kind: Held, Owner: d.owner, Addresses: d.want.Addresses, At: now, Started: d.since})
+		}
+		if leaving[d] == 0 && (d.oweRelease || len(d.removed) > 0) {
+			w.report(Event{Kind: Released, Owner: d.owner, Addresses: d.removed, At: now, Started: d.since})
+			d.oweRelease, d.removed = false, nil
+		}
+	}
+	w.duties = slices.DeleteFunc(w.duties, func(d *duty) bool {
+		done := d.gone && leaving[d] == 0
+		if done {
+			delete(w.byOrder, d.order)
+		}
+		return done
+	})
+}
+
+// publishInstalled updates what Keeper.Installed returns.
+func (w *worker) publishInstalled(installed map[*duty][]Address) {
+	w.keeper.mu.Lock()
+	defer w.keeper.mu.Unlock()
+	for _, d := range w.duties {
+		d.order.installed = installed[d]
+	}
+}

@@ -1,0 +1,49 @@
+// Package vip keeps the virtual addresses of a node as they are wanted, and
+// tells the neighbours about them.
+//
+// A [Keeper] is told, owner by owner, which addresses must be present (while a
+// virtual router is Active) or absent (at any other time). It computes the
+// difference between that and the kernel, applies it in batches, announces
+// every address right after it is installed, and does it again whenever
+// somebody else changes the kernel underneath: addresses that were removed are
+// put back, an interface that is absent is waited for, an address found on a
+// node that is not Active is removed.
+//
+//	k, err := vip.New(func(e vip.Event) { … })
+//	go k.Run(ctx)
+//	k.Set("web", vip.Want{Addresses: addresses, Hold: true, Announce: announce})
+//	…
+//	k.Set("web", vip.Want{Addresses: addresses})  // Backup: they must be absent
+//	err = k.Settle(ctx)                           // all of it is done
+//
+// The caller never waits: Set and its siblings store the order and return;
+// results come back as events. One goroutine, Run, does all the work. Once an
+// order that ends holding has returned, no further announcement of that owner
+// is begun.
+//
+// What it answers for:
+//
+//   - RFC 9568 section 6.4: gratuitous ARP (RFC 5227 section 3 calls its form
+//     an ARP announcement) and unsolicited neighbour advertisements (R as the
+//     interface forwards, S=0, O=1, RFC 4861 section 7.2.6) on becoming Active,
+//     repeated in a second burst and, if wanted, periodically
+//   - RFC 9568 section 8.1.2: no gratuitous ARP before the address is installed
+//   - below priority 255 an address found while not holding is removed, whoever
+//     put it there; at 255 one that was not added here is never removed
+//
+// # Addresses of one subnet
+//
+// IPv4 addresses of one subnet on one interface form a primary with
+// secondaries, and the kernel drops the secondaries together with the primary
+// unless net.ipv4.conf.IF.promote_secondaries is set
+// (Documentation/networking/ip-sysctl.rst). The Keeper sets it, through
+// netlink, before it adds the first IPv4 address to an interface, and clears
+// it in Close if it was clear before. Where it is not in force, neighbours of
+// an address that vanish with it are put back with all their attributes.
+//
+// Virtual addresses get no broadcast address (as `ip address add` does it) and
+// the prefix route that the kernel makes for every address; IPv6 addresses skip
+// duplicate address detection, because the previous Active router may still
+// answer for them. On Linux 5.18 and newer they carry the address protocol 112
+// as a mark of who added them.
+package vip

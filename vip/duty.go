@@ -1,0 +1,206 @@
+package vip
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// A duty is an order as the worker took it.
+type duty struct {
+	order  *order
+	owner  string
+	want   Want
+	serial uint64
+	epoch  uint64
+	bursts uint64
+	since  time.Time
+	gone   bool // the order was forgotten
+
+	again      bool      // addresses are to be announced anew
+	retime     bool      // the pace of announcements changed
+	oweHeld    bool      // Held is to be told
+	oweRelease bool      // Released is to be told
+	removed    []Address // to be told in Released
+}
+
+// current reports whether the order still holds what the worker knows of it.
+func (d *duty) current() bool { return d.order.guard.Load() == d.serial }
+
+// A goal is one address that must be present or absent.
+type goal struct {
+	addr  Address
+	duty  *duty
+	hold  bool
+	owner bool // Want.Owner
+	epoch uint64
+
+	schedule  schedule
+	announced bool  // once, in this epoch; or it cannot be
+	installed bool  // was present when the worker last acted
+	lost      bool  // was installed, is gone
+	err       error // why the last attempt failed, as told
+	sendErr   error // why the last announcement failed, as told
+	pace      pace
+
+	// Written by diff.
+	link    *link  // nil: absent
+	entry   *entry // what serves the address, if it is to be held; nil: nothing
+	blocked error  // why nothing can be done now
+}
+
+// A key names a goal: an interface may come back under another index.
+type key struct {
+	interfaceName string
+	prefix        netip.Prefix
+}
+
+// A holding is an address in the kernel that is ours: we added it, or found it
+// where we were to hold it and had the right to.
+type holding struct {
+	addr Address
+	duty *duty
+	pace pace
+	err  error
+}
+
+// Paces of attempts at one address.
+const (
+	fightPause = 100 * time.Millisecond // between two corrections of somebody else's changes
+	retryFirst = 100 * time.Millisecond // after an error, doubled each time
+	retryMax   = 10 * time.Second
+)
+
+// A pace bounds how often something is tried.
+type pace struct {
+	fails  int
+	notYet time.Time
+}
+
+// failed puts the next attempt off, longer each time.
+func (p *pace) failed(now time.Time) {
+	p.notYet = now.Add(min(retryFirst<<min(p.fails, 10), retryMax))
+	p.fails++
+}
+
+// succeeded allows the next correction after a short pause.
+func (p *pace) succeeded(now time.Time) { *p = pace{notYet: now.Add(fightPause)} }
+
+func (p *pace) ready(now time.Time) bool { return !p.notYet.After(now) }
+
+// take fetches the orders that changed; false: none did.
+func (w *worker) take(now time.Time) bool {
+	k := w.keeper
+	k.mu.Lock()
+	if w.taken == k.serial {
+		k.mu.Unlock()
+		return false
+	}
+	w.taken = k.serial
+	for _, o := range k.changed {
+		o.queued = false
+		d := w.byOrder[o]
+		if d == nil {
+			d = &duty{order: o}
+			w.byOrder[o] = d
+			w.duties = append(w.duties, d)
+		}
+		d.follow(o)
+	}
+	k.changed = k.changed[:0]
+	k.mu.Unlock()
+
+	slices.SortFunc(w.duties, func(a, b *duty) int { return cmp.Compare(a.order.id, b.order.id) })
+	w.setGoals(now)
+	return true
+}
+
+// follow copies an order. Called with Keeper.mu locked.
+func (d *duty) follow(o *order) {
+	switch {
+	case o.want.Hold:
+		d.oweHeld = d.oweHeld || o.epoch != d.epoch
+		d.oweRelease = false
+	case d.want.Hold:
+		d.oweHeld, d.oweRelease = false, true
+	}
+	d.again = o.bursts != d.bursts
+	d.retime = o.want.Announce != d.want.Announce
+	d.owner, d.want, d.serial, d.epoch = o.owner, o.want, o.serial, o.epoch
+	d.bursts, d.since, d.gone = o.bursts, o.since, o.forgotten
+}
+
+// setGoals lists what must be present, then what must be absent. Of two duties
+// that name the same address the one that holds it wins, then the older one.
+func (w *worker) setGoals(now time.Time) {
+	known := make(map[key]*goal, len(w.goals))
+	for _, g := range w.goals {
+		known[g.key()] = g
+	}
+	w.goals = w.goals[:0:0]
+	listed := make(map[key]bool, len(known))
+	fresh := false
+	for _, hold := range []bool{true, false} {
+		for _, d := range w.duties {
+			if d.want.Hold != hold {
+				continue
+			}
+			for _, a := range d.want.Addresses {
+				k := key{a.Interface, a.Prefix}
+				if listed[k] {
+					continue
+				}
+				listed[k] = true
+				g := known[k]
+				if g == nil {
+					g = &goal{}
+					fresh = true
+				}
+				g.assign(d, a, now)
+				w.goals = append(w.goals, g)
+			}
+		}
+	}
+	for _, g := range w.goals {
+		switch {
+		case !g.hold || !g.installed:
+		case g.duty.again:
+			g.schedule.start(now)
+		case g.duty.retime:
+			g.schedule.retime(now, g.duty.want.Announce)
+		}
+	}
+	for _, d := range w.duties {
+		d.again, d.retime = false, false
+	}
+	if fresh || len(w.goals) != len(known) {
+		w.publishInterests()
+	}
+}
+
+// assign makes g a goal of d. An address that is installed already, held
+// before or by another owner, stays where it is and is announced anew.
+func (g *goal) assign(d *duty, a Address, now time.Time) {
+	g.addr, g.owner = a, d.want.Owner
+	if g.duty == d && g.hold == d.want.Hold && g.epoch == d.epoch {
+		return
+	}
+	g.duty, g.hold, g.epoch = d, d.want.Hold, d.epoch
+	g.pace, g.err, g.sendErr = pace{}, nil, nil
+	g.lost, g.announced = false, false
+	g.schedule.stop()
+	switch {
+	case !g.hold:
+		g.installed = false
+		return
+	case g.installed:
+		g.schedule.start(now)
+	}
+	d.oweHeld = true
+}
+
+func (g *goal) key() key { return key{g.addr.Interface, g.addr.Prefix} }
+
+// place is where a goal's address is or would be; its interface must exist.
+func (g *goal) place() place { return place{g.link.index, g.addr.Prefix} }

@@ -1,0 +1,69 @@
+package vip
+
+import (
+	"context"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// batchLen is how many requests go to the kernel in one send. Larger batches
+// delay the first announcement more than they save.
+const batchLen = 32
+
+// A kernel is what a Keeper needs of the operating system. All methods but
+// watch are called by one goroutine.
+type kernel interface {
+	// list reads all links and addresses.
+	list() (*view, error)
+	// apply carries out at most batchLen operations in order and returns an
+	// error or nil for each.
+	apply(ops []op) []error
+	// setPromote switches promote_secondaries of an interface.
+	setPromote(index int, on bool) error
+	// announce sends one announcement of ip.
+	announce(l *link, ip netip.Addr) error
+	// watch calls changed for everything that happens to links and addresses,
+	// except what apply did, until ctx ends.
+	watch(ctx context.Context, changed func(change)) error
+	close() error
+}
+
+// An action is what an op does. The zero action is invalid.
+type action int
+
+const (
+	_ action = iota
+	add
+	remove  // entry
+	putBack // entry, as it was
+)
+
+// An op is one request to the kernel.
+type op struct {
+	do    action
+	index int     // add
+	addr  Address // add
+	entry *entry  // remove, putBack
+}
+
+// done reports whether err, the kernel's answer, means that the state asked for
+// is there.
+func (o op) done(err error) bool {
+	switch {
+	case err == nil:
+		return true
+	case o.do == remove:
+		return err == unix.EADDRNOTAVAIL || err == unix.ENODEV
+	}
+	return err == unix.EEXIST
+}
+
+// A change is something that happened to the kernel's links or addresses.
+type change struct {
+	index int        // 0: an overrun, changes were lost
+	name  string     // of the interface, if the change is about a link
+	down  bool       // the link cannot carry frames now
+	ip    netip.Addr // if the change is about an address
+	err   error      // with index 0: why changes were lost
+}

@@ -1,0 +1,229 @@
+package vip
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// This file holds rtnetlink messages: what goes into a batch, what is read of
+// links and addresses (rtnetlink(7), linux/rtnetlink.h, linux/if_addr.h).
+
+var errShortMessage = errors.New("netlink message too short")
+
+// appendOp appends the request for o to b.
+func appendOp(b []byte, o op, flags uint16, seq uint32) []byte {
+	kind := uint16(unix.RTM_NEWADDR)
+	if o.do == remove {
+		kind = unix.RTM_DELADDR
+	} else {
+		flags |= unix.NLM_F_CREATE | unix.NLM_F_EXCL
+	}
+	start := len(b)
+	b = append(b, 0, 0, 0, 0) // length, below
+	b = binary.NativeEndian.AppendUint16(b, kind)
+	b = binary.NativeEndian.AppendUint16(b, flags)
+	b = binary.NativeEndian.AppendUint32(b, seq)
+	b = append(b, 0, 0, 0, 0) // port: the kernel knows
+	switch o.do {
+	case add:
+		b = appendAdd(b, o.index, o.addr)
+	case remove:
+		b = appendRemove(b, o.entry)
+	case putBack:
+		b = append(b, o.entry.msg...)
+	}
+	b = pad(b)
+	binary.NativeEndian.PutUint32(b[start:], uint32(len(b)-start))
+	return b
+}
+
+// appendAdd writes what a virtual address is: no broadcast address, no
+// lifetime, no duplicate address detection, the mark.
+func appendAdd(b []byte, index int, a Address) []byte {
+	ip := a.Prefix.Addr()
+	flags := byte(0)
+	if ip.Is6() {
+		flags = unix.IFA_F_NODAD
+	}
+	b = appendIfAddrMsg(b, ip, a.Prefix.Bits(), flags, index)
+	b = appendAttr(b, unix.IFA_LOCAL, ip.AsSlice())
+	b = appendAttr(b, unix.IFA_ADDRESS, ip.AsSlice())
+	if a.Label != "" {
+		b = appendAttr(b, unix.IFA_LABEL, append([]byte(a.Label), 0))
+	}
+	return appendAttr(b, ifaProto, []byte{mark}) // older kernels skip it
+}
+
+func appendRemove(b []byte, e *entry) []byte {
+	ip, peer := e.prefix.Addr(), e.prefix.Addr()
+	if e.peer.IsValid() {
+		peer = e.peer
+	}
+	b = appendIfAddrMsg(b, ip, e.prefix.Bits(), 0, e.index)
+	b = appendAttr(b, unix.IFA_LOCAL, ip.AsSlice())
+	return appendAttr(b, unix.IFA_ADDRESS, peer.AsSlice())
+}
+
+func appendIfAddrMsg(b []byte, ip netip.Addr, bits int, flags byte, index int) []byte {
+	family := byte(unix.AF_INET)
+	if ip.Is6() {
+		family = unix.AF_INET6
+	}
+	b = append(b, family, byte(bits), flags, unix.RT_SCOPE_UNIVERSE)
+	return binary.NativeEndian.AppendUint32(b, uint32(index))
+}
+
+func appendAttr(b []byte, kind uint16, value []byte) []byte {
+	b = binary.NativeEndian.AppendUint16(b, uint16(unix.SizeofRtAttr+len(value)))
+	b = binary.NativeEndian.AppendUint16(b, kind)
+	return pad(append(b, value...))
+}
+
+// pad aligns b to the four bytes of NLMSG_ALIGN and RTA_ALIGN. All messages
+// and attributes begin aligned, so the length of b may stand for theirs.
+func pad(b []byte) []byte {
+	for len(b)%4 != 0 {
+		b = append(b, 0)
+	}
+	return b
+}
+
+// parseAddress reads an RTM_NEWADDR or RTM_DELADDR body. Addresses of other
+// families than IPv4 and IPv6 are nil.
+func parseAddress(m []byte) (*entry, error) {
+	if len(m) < unix.SizeofIfAddrmsg {
+		return nil, errShortMessage
+	}
+	if m[0] != unix.AF_INET && m[0] != unix.AF_INET6 {
+		return nil, nil
+	}
+	e := &entry{index: int(binary.NativeEndian.Uint32(m[4:])), msg: m}
+	flags := uint32(m[2])
+	attrs, err := nl.ParseRouteAttr(m[unix.SizeofIfAddrmsg:])
+	if err != nil {
+		return nil, fmt.Errorf("address attributes: %w", err)
+	}
+	var local, address netip.Addr
+	for _, a := range attrs {
+		switch a.Attr.Type & attrTypeMask {
+		case unix.IFA_LOCAL:
+			local, _ = netip.AddrFromSlice(a.Value)
+		case unix.IFA_ADDRESS:
+			address, _ = netip.AddrFromSlice(a.Value)
+		case unix.IFA_LABEL:
+			e.label = unix.ByteSliceToString(a.Value)
+		case unix.IFA_FLAGS:
+			if len(a.Value) >= 4 {
+				flags = binary.NativeEndian.Uint32(a.Value)
+			}
+		case ifaProto:
+			e.marked = len(a.Value) > 0 && a.Value[0] == mark
+		}
+	}
+	// IPv6 sends the local address as IFA_ADDRESS unless there is a peer; IPv4
+	// sends both, and they differ if there is a peer.
+	switch {
+	case !local.IsValid():
+		local = address
+	case address.IsValid() && address != local:
+		e.peer = address
+	}
+	if e.prefix = netip.PrefixFrom(local, int(m[1])); !e.prefix.IsValid() {
+		return nil, errors.New("address without an address")
+	}
+	// In IPv6 the same bit says "temporary" (RFC 8981).
+	e.secondary = local.Is4() && flags&unix.IFA_F_SECONDARY != 0
+	return e, nil
+}
+
+// parseLink reads an RTM_NEWLINK or RTM_DELLINK body.
+func parseLink(m []byte) (*link, error) {
+	if len(m) < unix.SizeofIfInfomsg {
+		return nil, errShortMessage
+	}
+	info := nl.DeserializeIfInfomsg(m)
+	l := &link{
+		index:   int(info.Index),
+		up:      info.Flags&unix.IFF_UP != 0,
+		running: info.Flags&unix.IFF_RUNNING != 0,
+	}
+	attrs, err := nl.ParseRouteAttr(m[unix.SizeofIfInfomsg:])
+	if err != nil {
+		return nil, fmt.Errorf("interface attributes: %w", err)
+	}
+	for _, a := range attrs {
+		switch a.Attr.Type & attrTypeMask {
+		case unix.IFLA_IFNAME:
+			l.name = unix.ByteSliceToString(a.Value)
+		case unix.IFLA_ADDRESS:
+			l.mac = net.HardwareAddr(a.Value)
+		case unix.IFLA_AF_SPEC:
+			l.parseFamilies(a.Value)
+		}
+	}
+	l.talks = info.Type == unix.ARPHRD_ETHER && len(l.mac) == 6 && info.Flags&(unix.IFF_NOARP|unix.IFF_LOOPBACK) == 0
+	return l, nil
+}
+
+// parseFamilies reads IFLA_AF_SPEC: the switches that /proc/sys/net/*/conf
+// shows. What is not understood leaves them off.
+func (l *link) parseFamilies(b []byte) {
+	forEach(b, func(family uint16, b []byte) {
+		forEach(b, func(kind uint16, conf []byte) {
+			switch {
+			case family == unix.AF_INET && kind == iflaInetConf:
+				l.promote = word(conf, devconfPromote-1) != 0
+			case family == unix.AF_INET6 && kind == iflaInet6Conf:
+				l.router = word(conf, devconf6Forwarding) != 0
+			}
+		})
+	})
+}
+
+func forEach(b []byte, f func(kind uint16, value []byte)) {
+	attrs, err := nl.ParseRouteAttr(b)
+	if err != nil {
+		return
+	}
+	for _, a := range attrs {
+		f(a.Attr.Type&attrTypeMask, a.Value)
+	}
+}
+
+// word returns the i-th 32-bit value of b, 0 if there is none.
+func word(b []byte, i int) uint32 {
+	if len(b) < 4*(i+1) {
+		return 0
+	}
+	return binary.NativeEndian.Uint32(b[4*i:])
+}
+
+// parseChange reads a notification; false: not about a link or an address.
+func parseChange(m syscall.NetlinkMessage) (change, bool) {
+	switch m.Header.Type {
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		e, err := parseAddress(m.Data)
+		if err != nil || e == nil {
+			return change{err: err}, err != nil
+		}
+		return change{index: e.index, ip: e.prefix.Addr()}, true
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+		if len(m.Data) > 0 && m.Data[0] != unix.AF_UNSPEC {
+			return change{}, false // a bridge telling about its port
+		}
+		l, err := parseLink(m.Data)
+		if err != nil {
+			return change{err: err}, true
+		}
+		gone := m.Header.Type == unix.RTM_DELLINK
+		return change{index: l.index, name: l.name, down: gone || !l.up || !l.running}, true
+	}
+	return change{}, false
+}

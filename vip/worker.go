@@ -1,0 +1,280 @@
+package vip
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A worker carries out a Keeper's orders. Everything belongs to the goroutine
+// of Run, except what notice touches.
+type worker struct {
+	keeper *Keeper
+	kernel kernel
+	report func(Event)
+
+	taken   uint64 // serial of the latest order taken
+	byOrder map[*order]*duty
+	duties  []*duty // by age
+	goals   []*goal // those to be held first
+	ours    map[place]*holding
+
+	view     *view
+	verify   bool // read the kernel again before anything is said to be done
+	listPace pace
+	listErr  error
+	promoted map[int]bool // interfaces: promote_secondaries tried; true: set by us
+	next     time.Time    // when there is something to do; zero: nothing
+	failures []failure
+
+	stale     atomic.Bool               // the kernel changed since view was read
+	interests atomic.Pointer[interests] // nil until the first order
+	mu        sync.Mutex
+	bounced   map[int]bool // interfaces that were down in between
+	overrun   bool         // changes were lost
+	watchErr  error
+}
+
+// interests say which of the kernel's changes are worth waking up for.
+type interests struct {
+	names   map[string]bool
+	indexes map[int]bool
+	ips     map[netip.Addr]bool
+}
+
+func newWorker(k *Keeper, report func(Event)) *worker {
+	return &worker{
+		keeper:   k,
+		kernel:   k.kernel,
+		report:   report,
+		byOrder:  map[*order]*duty{},
+		ours:     map[place]*holding{},
+		promoted: map[int]bool{},
+		bounced:  map[int]bool{},
+	}
+}
+
+// run works until ctx ends or watching does.
+func (w *worker) run(ctx context.Context, watched <-chan error) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		for w.pass(time.Now()) && ctx.Err() == nil {
+		}
+		if w.next.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(max(time.Until(w.next), 0))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-watched:
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("watch links and addresses: %w", err)
+		case <-w.keeper.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// pass brings the kernel one step nearer to what is wanted; true: look again
+// at once.
+func (w *worker) pass(now time.Time) bool {
+	w.next = time.Time{}
+	w.take(now)
+	// A view that is not stale is trusted: on becoming Active the first address
+	// is added without a look at the kernel, and an error says it was wrong.
+	if w.stale.Swap(false) || w.verify || w.view == nil {
+		if !w.refresh(now) {
+			return false
+		}
+	}
+	p := diff(w.goals, w.ours, w.view, now)
+	if len(p.remove) > 0 && !w.view.exact {
+		if !w.refresh(now) {
+			return false
+		}
+		p = diff(w.goals, w.ours, w.view, now)
+	}
+	w.acknowledge(now)
+	w.removeAll(p.remove)
+	w.addAll(p.add)
+	w.announceDue(time.Now())
+	w.tellFailures()
+	if w.verify {
+		return true
+	}
+	w.conclude(p)
+	return false
+}
+
+// refresh reads the kernel's links and addresses.
+func (w *worker) refresh(now time.Time) bool {
+	if !w.listPace.ready(now) {
+		w.next = w.listPace.notYet
+		w.stale.Store(true)
+		return false
+	}
+	w.mu.Lock()
+	bounced, overrun, watchErr := w.bounced, w.overrun, w.watchErr
+	w.bounced, w.overrun, w.watchErr = map[int]bool{}, false, nil
+	w.mu.Unlock()
+	if watchErr != nil {
+		w.report(Event{Kind: Failed, Err: fmt.Errorf("watch links and addresses: %w", watchErr), At: now})
+	}
+
+	v, err := w.kernel.list()
+	if err != nil {
+		w.stale.Store(true)
+		w.listPace.failed(now)
+		w.next = w.listPace.notYet
+		if w.listErr == nil || w.listErr.Error() != err.Error() {
+			w.report(Event{Kind: Failed, Err: err, At: now})
+		}
+		w.listErr = err
+		w.keeper.achieved(outcome{serial: w.taken, outstanding: err})
+		return false
+	}
+	w.listPace, w.listErr, w.verify = pace{}, nil, false
+	before := w.view
+	w.view = v
+	if before != nil {
+		w.compareLinks(before, bounced, overrun, now)
+	}
+	for index := range w.promoted {
+		if v.index[index] == nil {
+			delete(w.promoted, index)
+		}
+	}
+	w.publishIndexes()
+	return true
+}
+
+// compareLinks draws the consequences of what happened to interfaces: after a
+// change attempts that failed are worth another try at once, and neighbours
+// (or a switch) that missed announcements, or know another hardware address,
+// hear them again.
+func (w *worker) compareLinks(before *view, bounced map[int]bool, overrun bool, now time.Time) {
+	for _, g := range w.goals {
+		a, b := before.links[g.addr.Interface], w.view.links[g.addr.Interface]
+		if b == nil {
+			continue
+		}
+		same := a != nil && a.index == b.index
+		if !same || a.up != b.up {
+			g.pace = pace{}
+		}
+		unheard := !same || !a.announces() || bounced[b.index] || overrun || !bytes.Equal(a.mac, b.mac)
+		if g.hold && g.installed && b.announces() && unheard {
+			g.schedule.start(now)
+		}
+	}
+}
+
+// acknowledge notes which held addresses are there without our doing, and
+// which ones are gone.
+func (w *worker) acknowledge(now time.Time) {
+	for _, g := range w.goals {
+		switch {
+		case !g.hold:
+		case g.entry == nil:
+			if g.installed {
+				g.installed, g.lost = false, true
+				g.schedule.stop()
+			}
+			if g.blocked != nil {
+				w.failed(g.duty, adding, g.addr, &g.err, g.blocked)
+			}
+		default:
+			w.claim(g)
+			if !g.installed {
+				g.installed, g.lost, g.err = true, false, nil
+				g.schedule.start(now)
+			}
+		}
+	}
+}
+
+// claim makes the entry that serves g ours, unless g is of an owner who had it
+// before us.
+func (w *worker) claim(g *goal) {
+	if h := w.ours[g.entry.place()]; h != nil {
+		h.duty = g.duty
+	} else if !g.owner || g.entry.marked {
+		w.ours[g.entry.place()] = &holding{addr: g.addr, duty: g.duty}
+	}
+}
+
+// notice hears of a change. It is called by the goroutine that watches.
+func (w *worker) notice(c change) {
+	w.stale.Store(true)
+	in := w.interests.Load()
+	if in == nil {
+		return // nothing is kept yet
+	}
+	switch {
+	case c.index == 0:
+		w.mu.Lock()
+		w.overrun = true
+		if c.err != unix.ENOBUFS { // that one is ordinary, and made good by reading again
+			w.watchErr = c.err
+		}
+		w.mu.Unlock()
+	case c.ip.IsValid():
+		if !in.ips[c.ip] {
+			return
+		}
+	case !in.names[c.name] && !in.indexes[c.index]:
+		return
+	case c.down:
+		w.mu.Lock()
+		w.bounced[c.index] = true
+		w.mu.Unlock()
+	}
+	w.keeper.poke()
+}
+
+// publishInterests tells notice what matters now. Whatever happened before it
+// did is seen through stale.
+func (w *worker) publishInterests() {
+	in := &interests{names: map[string]bool{}, indexes: map[int]bool{}, ips: make(map[netip.Addr]bool, len(w.goals))}
+	for _, g := range w.goals {
+		in.names[g.addr.Interface] = true
+		in.ips[g.addr.Prefix.Addr()] = true
+	}
+	for at := range w.ours {
+		in.ips[at.prefix.Addr()] = true
+	}
+	w.interests.Store(in)
+	w.publishIndexes()
+}
+
+// publishIndexes tells notice what the interfaces of interest are numbered, so
+// that it knows one by its old name when it is renamed.
+func (w *worker) publishIndexes() {
+	in := w.interests.Load()
+	if in == nil || w.view == nil {
+		return
+	}
+	indexes := make(map[int]bool, len(in.names))
+	for name := range in.names {
+		if l := w.view.links[name]; l != nil {
+			indexes[l.index] = true
+		}
+	}
+	if maps.Equal(indexes, in.indexes) {
+		return
+	}
+	w.interests.Store(&interests{names: in.names, indexes: indexes, ips: in.ips})
+	w.verify = w.verify || w.stale.Load() // something notice may have taken for no concern
+}
