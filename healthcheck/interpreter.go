@@ -82,12 +82,15 @@ func (v vetter) onPath(script, name string, depth int) error {
 	return refuse(script, "asks env for "+name+", which is nowhere in "+searchPath, "install it, or write its full path")
 }
 
-// interpreterOf says whose interpreter a problem is about.
+// interpreterOf says whose interpreter a problem is about. Of several, one
+// behind the other, that is the innermost script.
 func interpreterOf(script string, err error) error {
-	if ve, ok := errors.AsType[*VetError](err); ok {
-		return &VetError{Path: ve.Path, Problem: "interpreter of " + script + ": " + ve.Problem, Remedy: ve.Remedy}
+	const prefix = "interpreter of "
+	ve, ok := errors.AsType[*VetError](err)
+	if !ok || strings.HasPrefix(ve.Problem, prefix) {
+		return err
 	}
-	return err
+	return &VetError{Path: ve.Path, Problem: prefix + script + ": " + ve.Problem, Remedy: ve.Remedy}
 }
 
 // readHead returns the beginning of a file.
