@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -262,4 +263,44 @@ func addr(s string) netip.Addr {
 		return netip.Addr{}
 	}
 	return netip.MustParseAddr(s)
+}
+
+// A sniffer is a packet socket, for what arrives from its IP header on.
+type sniffer struct {
+	fd     int
+	buffer [2000]byte
+}
+
+func (n namespace) sniff(t testing.TB, etherType uint16) *sniffer {
+	t.Helper()
+	s := new(sniffer)
+	var protocol [2]byte
+	binary.BigEndian.PutUint16(protocol[:], etherType)
+	n.do(t, func() (err error) {
+		s.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC,
+			int(binary.NativeEndian.Uint16(protocol[:])))
+		return err
+	})
+	t.Cleanup(func() { unix.Close(s.fd) })
+	return s
+}
+
+// next waits for a packet, at most five seconds.
+func (s *sniffer) next(t testing.TB, after string) []byte {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+		fds := []unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds, 100); err != nil && err != unix.EINTR {
+			t.Fatal(err)
+		}
+		n, _, err := unix.Recvfrom(s.fd, s.buffer[:], unix.MSG_DONTWAIT)
+		if err == nil && n >= 20 {
+			return s.buffer[:n]
+		}
+		if err != nil && err != unix.EAGAIN && err != unix.EINTR {
+			t.Fatal(err)
+		}
+	}
+	t.Fatalf("nothing more on the wire after %s", after)
+	return nil
 }

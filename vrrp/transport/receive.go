@@ -134,7 +134,6 @@ func (b *Batch) fill(fd int) (int, unix.Errno) {
 		h := &b.headers[i]
 		h.Namelen = unix.SizeofSockaddrInet6
 		h.SetControllen(controlSize)
-		h.Flags = 0
 	}
 	b.used = 0
 	for {

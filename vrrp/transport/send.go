@@ -17,8 +17,8 @@ type SendError struct {
 	Interface string
 	Src, Dst  netip.Addr
 	// Err is the errno. ENETDOWN, ENETUNREACH: the interface is down; ENODEV,
-	// ENXIO: it is gone; EINVAL: Src is not an address of this host, or still
-	// tentative (IPv6); ENOBUFS, EAGAIN: no memory, or no room in the socket's
+	// ENXIO: it is gone; EINVAL, on IPv4 also ENETUNREACH: Src is not an
+	// address of this host, or still tentative (IPv6); ENOBUFS, EAGAIN: no memory, or no room in the socket's
 	// buffer; EPERM: a packet filter; EAFNOSUPPORT: Src or Dst is not of the
 	// socket's family; EMSGSIZE: longer than the interface allows. What the
 	// device's queue drops, full or without carrier, counts as sent: the kernel

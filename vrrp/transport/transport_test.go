@@ -75,12 +75,17 @@ func TestKernelChoosesSource(t *testing.T) {
 	for _, test := range []struct {
 		family Family
 		dst    netip.Addr
+		before string // the message before, in the same place of the queue
 		want   string
 	}{
-		{IPv4, GroupIPv4, "192.0.2.1"},
-		{IPv6, addr("2001:db8::2"), "2001:db8::1"},
+		{IPv4, GroupIPv4, "192.0.2.12", "192.0.2.1"},
+		{IPv6, addr("2001:db8::2"), "fe80::11", "2001:db8::1"},
 	} {
 		left, right := h.pair(t, test.family, true)
+		send(t, left, addr(test.before), test.family.Group(), "before")
+		if p := receive(t, right, 1)[0]; p.Src != addr(test.before) {
+			t.Errorf("%s: source %s, want %s", test.family, p.Src, test.before)
+		}
 		send(t, left, netip.Addr{}, test.dst, "x")
 		p := receive(t, right, 1)[0]
 		// Which of the global IPv6 addresses is the kernel's affair.
@@ -93,28 +98,12 @@ func TestKernelChoosesSource(t *testing.T) {
 // The whole frame, for what the receiving socket does not show on IPv6.
 func TestTrafficClassOnTheWire(t *testing.T) {
 	h := newHosts(t)
-	sniffer := -1
-	h.right.do(t, func() (err error) {
-		sniffer, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(htons(unix.ETH_P_IPV6)))
-		return err
-	})
-	defer unix.Close(sniffer)
-	timeout := unix.Timeval{Sec: 5}
-	if err := unix.SetsockoptTimeval(sniffer, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
-		t.Fatal(err)
-	}
+	sniffer := h.right.sniff(t, unix.ETH_P_IPV6)
 	left, _ := h.pair(t, IPv6, true)
 	send(t, left, addr("fe80::1"), GroupIPv6, "x")
-	b := make([]byte, 2000)
 	for {
-		n, _, err := unix.Recvfrom(sniffer, b, 0)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n < 41 || b[6] != Protocol {
+		b := sniffer.next(t, "sending")
+		if len(b) < 41 || b[6] != Protocol {
 			continue // the group's membership report
 		}
 		if class := b[0]<<4 | b[1]>>4; class != 0xc0 || b[7] != 255 {
@@ -122,12 +111,6 @@ func TestTrafficClassOnTheWire(t *testing.T) {
 		}
 		return
 	}
-}
-
-func htons(v uint16) uint16 {
-	var b [2]byte
-	binary.BigEndian.PutUint16(b[:], v)
-	return binary.NativeEndian.Uint16(b[:])
 }
 
 // Neither the sender nor another socket of its host hears what it multicasts.
@@ -162,11 +145,11 @@ func TestOnlyOwnGroupAndInterface(t *testing.T) {
 	h.left.addAddress(t, "wan", "198.51.100.1/24")
 	h.left.addAddress(t, "wan", "fe80::1/64")
 	for _, test := range []struct {
-		family                   Family
-		left, right, wan, toLeft string
+		family                             Family
+		left, right, wan, toLeft, allNodes string
 	}{
-		{IPv4, "192.0.2.1", "192.0.2.2", "198.51.100.1", "192.0.2.1"},
-		{IPv6, "fe80::1", "fe80::2", "fe80::1", "fe80::1"},
+		{IPv4, "192.0.2.1", "192.0.2.2", "198.51.100.1", "192.0.2.1", "224.0.0.1"},
+		{IPv6, "fe80::1", "fe80::2", "fe80::1", "fe80::1", "ff02::1"},
 	} {
 		member, right := h.pair(t, test.family, true)
 		unicast := h.left.open(t, Config{Interface: "lan", Family: test.family})
@@ -174,6 +157,7 @@ func TestOnlyOwnGroupAndInterface(t *testing.T) {
 		leftWAN := h.left.open(t, Config{Interface: "wan", Family: test.family, Multicast: true})
 
 		group := test.family.Group()
+		send(t, right, addr(test.right), addr(test.allNodes), "everybody")
 		send(t, right, addr(test.right), group, "multicast")
 		send(t, right, addr(test.right), addr(test.toLeft), "unicast")
 		if got := messages(receive(t, member, 2)); got != "multicast unicast" {
@@ -256,6 +240,7 @@ func TestManyInBatches(t *testing.T) {
 		if sent, failed := left.Flush(); sent != count || len(failed) != 0 {
 			t.Fatalf("%s: sent %d, failed %v", test.family, sent, failed)
 		}
+		sentBy := Now()
 		b, got, calls := NewBatch(), 0, 0
 		for more := true; more; calls++ {
 			var packets []Packet
@@ -265,6 +250,9 @@ func TestManyInBatches(t *testing.T) {
 			}
 			if more != (len(packets) == BatchSize) {
 				t.Errorf("%s: %d packets, more %t", test.family, len(packets), more)
+			}
+			if empty := right.drained > sentBy; empty == more {
+				t.Errorf("%s: more %t, yet the queue is noted as empty: %t", test.family, more, empty)
 			}
 			for _, p := range packets {
 				if i := int(binary.BigEndian.Uint16(p.message())); i != got {
