@@ -53,8 +53,6 @@ func runFor(t *testing.T, d time.Duration, spec Spec, f *fake) []Result {
 	return results
 }
 
-func seconds(d time.Duration) float64 { return d.Seconds() }
-
 func TestRunStartsAtOnceAndEveryIntervalFromStartToStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{takes: []time.Duration{300 * time.Millisecond, 900 * time.Millisecond, 0}}
@@ -88,7 +86,7 @@ func TestRunNeverOverlapsAndCountsOverruns(t *testing.T) {
 			t.Fatalf("starts %v, want %v", f.starts, want)
 		}
 		for i, at := range f.starts {
-			if seconds(at) != want[i] {
+			if at.Seconds() != want[i] {
 				t.Errorf("starts %v, want %v", f.starts, want)
 				break
 			}

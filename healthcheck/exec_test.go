@@ -309,9 +309,9 @@ func TestExecuteEndsWithItsContext(t *testing.T) {
 }
 
 func TestExecuteReturnsWhenAProcessDoesNotDie(t *testing.T) {
-	// A process held by another tracer's exit event would do, but a kill that
-	// comes before fork and exec have returned takes the same road: live has not
-	// run yet, so there is nothing to kill and nothing that ends.
+	// Uninterruptible sleep cannot be made at will, but a fork or exec that
+	// hangs takes the same road: live is not called yet, so there is nothing
+	// to kill, and nothing ends.
 	p := newProcess([]string{"/bin/sleep", "300"}, &os.ProcAttr{Sys: &syscall.SysProcAttr{Setpgid: true}})
 	var out Outcome
 	out.At = time.Now()

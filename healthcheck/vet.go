@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -160,7 +161,7 @@ func (v vetter) component(path string) (*syscall.Stat_t, error) {
 // could put something else in the place of a file or of what it contains.
 func (v vetter) safe(path string, st *syscall.Stat_t) error {
 	if v.daemon != 0 {
-		return nil // runs nothing with more rights than it could lose
+		return nil // whoever tricks it gains no more than its own rights
 	}
 	if !v.trusted(st.Uid) {
 		return refuse(path, fmt.Sprintf("belongs to uid %d, who could change what is run as %s", st.Uid, v.runAs.User),
@@ -221,15 +222,7 @@ func (v vetter) may(path string, st *syscall.Stat_t, bit uint32) bool {
 }
 
 func (c *Credential) inGroup(gid uint32) bool {
-	if c.GID == gid {
-		return true
-	}
-	for _, g := range c.Groups {
-		if g == gid {
-			return true
-		}
-	}
-	return false
+	return c.GID == gid || slices.Contains(c.Groups, gid)
 }
 
 // hasACL reports whether a file has a POSIX access control list beyond its
