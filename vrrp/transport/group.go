@@ -46,8 +46,9 @@ func (s *Socket) Leave() error {
 
 // Rejoin leaves the group and joins it again, so that the kernel reports the
 // membership anew (IGMP, MLD) through whichever link a bond now uses and the
-// switch there learns where the group is wanted. A socket that had not joined
-// has afterwards.
+// switch there learns where the group is wanted. IGMPv3 makes one report of
+// both, without a leave that could stop the traffic in between. A socket that
+// had not joined has afterwards.
 func (s *Socket) Rejoin() error {
 	return errors.Join(s.Leave(), s.Join())
 }
