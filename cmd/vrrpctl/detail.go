@@ -51,6 +51,9 @@ func facts(g *grid, in *control.Instance, o Options) {
 	for _, n := range instanceNotes(in, o.Now) {
 		fact("note", cell{n, yellow})
 	}
+	if next := in.NextEvent; next != nil && next.What != "" {
+		fact("next", cell{text: fmt.Sprintf("%s, in %s", next.What, seconds(max(0, next.InSeconds)))})
+	}
 	fact("priority", cell{text: priority(in.Priority)})
 	preempt := "takes over from a lower priority"
 	if !in.Preempt {

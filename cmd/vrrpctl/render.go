@@ -14,7 +14,7 @@ import (
 // every instance with the reason for its state, checks and bonds.
 func Render(w io.Writer, s *control.Status, o Options) error {
 	b := &strings.Builder{}
-	fmt.Fprintf(b, "%s  vrrpd %s  up %s  %s\n", o.paint(bold, printable(s.Node)), printable(s.Version), seconds(s.UptimeSeconds), tally(s.Instances))
+	fmt.Fprintf(b, "%s  vrrpd %s  up %s%s\n", o.paint(bold, printable(s.Node)), printable(s.Version), seconds(s.UptimeSeconds), tally(s.Instances))
 	warnings(b, s, o)
 	g := &grid{opts: o}
 	g.head("INSTANCE", "STATE", "FOR", "PRIORITY", "ACTIVE ROUTER", "HERE", "ADDRESSES")
@@ -48,7 +48,7 @@ func lower(b *strings.Builder, s *control.Status, o Options) error {
 	return nil
 }
 
-// tally counts instances by state.
+// tally counts instances by state, behind a column's gap.
 func tally(instances []control.Instance) string {
 	var parts []string
 	for _, state := range []string{"active", "backup", "fault", "initialize"} {
@@ -62,7 +62,10 @@ func tally(instances []control.Instance) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}
 	}
-	return strings.Join(parts, ", ")
+	if len(parts) == 0 {
+		return ""
+	}
+	return "  " + strings.Join(parts, ", ")
 }
 
 // warnings writes everything an operator should know now.
@@ -155,9 +158,6 @@ func instanceNotes(in *control.Instance, now time.Time) []string {
 	}
 	if in.HandingOver {
 		notes = append(notes, "handing over: serves until the successor does")
-	}
-	if in.NextEvent != nil && in.NextEvent.What != "" {
-		notes = append(notes, fmt.Sprintf("next: %s, in %s", in.NextEvent.What, seconds(max(0, in.NextEvent.InSeconds))))
 	}
 	return notes
 }
