@@ -52,7 +52,7 @@ func (b *builder) relations() {
 			b.report(b.src.doc, n.key, "check."+keyName(c.Name), "no instance tracks this check", fmt.Sprintf("write track = [%q] in an instance, or remove the check", c.Name), true)
 		}
 	}
-	if _, ok := b.src.values["instance"]; !ok && !b.src.damagedIn([]string{"instance"}) {
+	if all, isTable := b.src.values["instance"].(map[string]any); len(all) == 0 && !b.src.damagedIn([]string{"instance"}) && (isTable || b.src.values["instance"] == nil) {
 		b.report(b.src.doc, 0, "instance", "there is none, so there is nothing to do", "add [instance.NAME]", false)
 	}
 }

@@ -123,7 +123,7 @@ z = 2
 k=1`
 
 func TestScanMatchesParser(t *testing.T) {
-	if !crossCheck(t, strings.TrimPrefix(everything, "\ufeff")) {
+	if !crossCheck(t, strings.TrimLeft(everything, "\ufeff")) {
 		_, err := toml.Decode(everything, &map[string]any{})
 		t.Fatal("the parser refuses the file:", err)
 	}
@@ -207,7 +207,8 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		plan, problems := Parse("f", data, testEnv())
-		lines := strings.Split(strings.TrimPrefix(string(data), "\ufeff"), "\n")
+		text := strings.TrimLeft(string(data), "\ufeff")
+		lines := strings.Split(text, "\n")
 		for _, p := range problems {
 			if p.Line < 1 || p.Line > len(lines) || p.Column < 1 || p.Column > len(lines[p.Line-1])+1 {
 				t.Errorf("outside of the file: %s", p)
@@ -224,8 +225,8 @@ func FuzzParse(f *testing.F) {
 		if (plan == nil) != (len(problems.Errors()) > 0) {
 			t.Errorf("plan %v with %d errors", plan != nil, len(problems.Errors()))
 		}
-		if len(data) < 1<<16 {
-			crossCheck(t, strings.TrimPrefix(string(data), "\ufeff"))
+		if len(data) < 1<<16 && !strings.HasPrefix(text, "\xff\xfe") && !strings.HasPrefix(text, "\xfe\xff") {
+			crossCheck(t, text)
 		}
 		if plan != nil {
 			roundTrip(t, plan)

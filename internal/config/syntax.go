@@ -46,7 +46,7 @@ var keepalivedBlock = regexp.MustCompile(`(?m)^[ \t]*(?:vrrp_instance|vrrp_scrip
 // readSource parses as much of a file as can be. The complaints are about its
 // syntax only.
 func readSource(data []byte, complain complaint) *source {
-	text := strings.TrimPrefix(string(data), "\ufeff")
+	text := strings.TrimLeft(string(data), "\ufeff") // byte order marks, as the parser does
 	s := &source{doc: scan(""), values: map[string]any{}}
 	refuse := func(at int, what, instead string) *source {
 		complain(s.doc, at, nil, what, instead)
