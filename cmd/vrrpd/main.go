@@ -1,0 +1,93 @@
+// Command vrrpd is the VRRP daemon: it takes part in the election of the
+// virtual routers of its configuration and holds their addresses while it is
+// active.
+//
+//	vrrpd -c /etc/vrrpd.toml            run in the foreground
+//	vrrpd -c /etc/vrrpd.toml --check    validate only
+//	vrrpd --version
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"vrrpd/internal/build"
+	"vrrpd/internal/config"
+	"vrrpd/internal/daemon"
+)
+
+const defaultFile = "/etc/vrrpd.toml"
+
+// Exit statuses.
+const (
+	exitDone   = 0
+	exitFailed = 1 // could not run
+	exitConfig = 2 // usage or configuration
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("vrrpd", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	file := flags.String("c", defaultFile, "configuration `FILE`")
+	check := flags.Bool("check", false, "validate the configuration and exit")
+	version := flags.Bool("version", false, "print the version and exit")
+	flags.Usage = func() {
+		fmt.Fprintf(stderr, "usage: vrrpd [-c FILE] [--check | --version]\n\n")
+		flags.PrintDefaults()
+		fmt.Fprintf(stderr, "\nSIGHUP reloads the configuration; SIGTERM hands over and exits, a second one exits at once.\n")
+	}
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return exitDone
+		}
+		return exitConfig
+	}
+	switch {
+	case flags.NArg() > 0 && flags.Arg(0) == "release":
+		fmt.Fprintln(stderr, "vrrpd: release is not built yet in this version; a daemon that starts removes the addresses that an earlier one left")
+		return exitConfig
+	case flags.NArg() > 0:
+		fmt.Fprintf(stderr, "vrrpd: unexpected argument %q; did you mean -c %s?\n", flags.Arg(0), flags.Arg(0))
+		return exitConfig
+	case *version:
+		fmt.Fprintln(stdout, "vrrpd", build.Version)
+		return exitDone
+	case *check:
+		return checkOnly(*file, stderr)
+	}
+	err := serve(*file, stderr)
+	var bad *daemon.ConfigError
+	switch {
+	case errors.As(err, &bad):
+		printProblems(stderr, bad.Problems)
+		return exitConfig
+	case err != nil:
+		fmt.Fprintln(stderr, "vrrpd:", strings.ReplaceAll(err.Error(), "\n", "; "))
+		return exitFailed
+	}
+	return exitDone
+}
+
+// checkOnly is --check: silent if all is well.
+func checkOnly(file string, stderr io.Writer) int {
+	env := config.HostEnv()
+	env.InterfaceExists = config.InterfaceExists
+	plan, problems := config.Load(file, env)
+	printProblems(stderr, problems)
+	if plan == nil {
+		return exitConfig
+	}
+	return exitDone
+}
+
+func printProblems(w io.Writer, problems config.Problems) {
+	for _, line := range problems.Strings() {
+		fmt.Fprintln(w, line)
+	}
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	sd "github.com/coreos/go-systemd/v22/daemon"
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
+
+	"vrrpd/internal/build"
+	"vrrpd/internal/config"
+	"vrrpd/internal/control"
+	"vrrpd/internal/daemon"
+	"vrrpd/internal/metrics"
+)
+
+// serve runs the daemon until it is told to stop.
+func serve(file string, stderr io.Writer) error {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	// A reader that went away (vrrpctl, a log) is an error of that write, not
+	// the end of the daemon.
+	signal.Ignore(unix.SIGPIPE)
+
+	log := hclog.New(&hclog.LoggerOptions{Name: "vrrpd", Output: stderr, Level: hclog.Info, JSONFormat: logFormat(file) == "json",
+		DisableTime: os.Getenv("JOURNAL_STREAM") != ""})
+	observed := metrics.New(build.Version)
+	ready := make(chan struct{})
+	d := daemon.New(daemon.Options{
+		File: file, Env: config.HostEnv(), Log: log, Version: build.Version,
+		Observer: daemon.Observer{Takeover: observed.Takeover, Lag: observed.Lag},
+		Handler: func(d *daemon.Daemon) http.Handler {
+			mux := http.NewServeMux()
+			mux.Handle("GET /metrics", observed.Handler(d.Snapshot))
+			mux.Handle("/api/", http.StripPrefix("/api", control.Handler(d, true)))
+			return mux
+		},
+		Ready: func() { close(ready) },
+	})
+	stop, stopNow := context.WithCancel(context.Background())
+	hurry, hurryNow := context.WithCancel(context.Background())
+	defer stopNow()
+	defer hurryNow()
+	go func() {
+		select {
+		case <-ready:
+			notify(sd.SdNotifyReady)
+			go watchdog(stop, d)
+		case <-stop.Done():
+		}
+	}()
+	go func() {
+		for s := range signals {
+			if s == unix.SIGHUP {
+				reload(stop, ready, d)
+				continue
+			}
+			notify(sd.SdNotifyStopping)
+			if stop.Err() != nil {
+				hurryNow()
+			}
+			stopNow()
+		}
+	}()
+	return d.Run(stop, hurry)
+}
+
+// reload is SIGHUP. The daemon itself says what came of it.
+func reload(ctx context.Context, ready <-chan struct{}, d *daemon.Daemon) {
+	select {
+	case <-ready:
+	default:
+		return // the file is about to be read anyway
+	}
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err == nil {
+		notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", sd.SdNotifyReloading, now.Nano()/1000))
+	}
+	status := "STATUS=running"
+	if _, err := d.Reload(ctx); err != nil {
+		status = "STATUS=running with the configuration before the last reload, which failed: " + err.Error()
+	}
+	notify(sd.SdNotifyReady + "\n" + status)
+}
+
+// watchdog tells the service manager that the loop makes progress.
+func watchdog(ctx context.Context, d *daemon.Daemon) {
+	interval, err := sd.SdWatchdogEnabled(false)
+	if err != nil || interval == 0 {
+		return
+	}
+	t := time.NewTicker(interval / 2)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			if d.Alive(interval / 2) {
+				notify(sd.SdNotifyWatchdog)
+			}
+		}
+	}
+}
+
+// notify tells the service manager, if there is one.
+func notify(state string) {
+	// Without a manager nothing is sent; if it does not listen, there is
+	// nobody to tell.
+	_, _ = sd.SdNotify(false, state)
+}
+
+// logFormat reads the one setting that the log itself is made with; a file
+// that cannot be used is told about by the daemon.
+func logFormat(file string) string {
+	plan, _ := config.Load(file, config.HostEnv())
+	if plan == nil {
+		return "text"
+	}
+	return plan.Log.Format
+}

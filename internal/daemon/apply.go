@@ -1,0 +1,247 @@
+package daemon
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"vrrpd/internal/config"
+	"vrrpd/vrrp"
+)
+
+// restored is what an earlier run of the daemon left for an instance.
+type restored struct {
+	form vrrp.ChecksumForm
+	hard bool
+	down bool // demoted with --persist
+}
+
+// apply makes a plan the one in force. It changes only what differs: an
+// instance that stays the same keeps its state, timers and addresses, and so
+// does one that changed only its name. Checks are the caller's.
+func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before map[identity]restored) (changes []string) {
+	wanted := map[identity]*config.Instance{}
+	for i := range plan.Instances {
+		wanted[identityOf(&plan.Instances[i])] = &plan.Instances[i]
+	}
+	kept := map[identity]*instance{}
+	var gone []*instance
+	for _, inst := range e.instances {
+		c := wanted[inst.id]
+		if c == nil || c.Version != inst.cfg.Version {
+			gone = append(gone, inst)
+			changes = append(changes, "instance "+inst.cfg.Name+" removed")
+			continue
+		}
+		kept[inst.id] = inst
+	}
+	e.dissolve(now, func(g *group) bool {
+		same := slices.ContainsFunc(plan.Groups, func(c config.Group) bool { return reflect.DeepEqual(g.cfg, c) })
+		return !same || slices.ContainsFunc(g.members, func(m *instance) bool { return slices.Contains(gone, m) })
+	})
+	e.remove(now, gone)
+
+	var fresh []*instance
+	instances := make([]*instance, 0, len(plan.Instances))
+	var renames [][2]string
+	for i := range plan.Instances {
+		c := plan.Instances[i]
+		inst := kept[identityOf(&c)]
+		if inst == nil {
+			id := identityOf(&c)
+			inst = newInstance(c, before[id].form)
+			fresh = append(fresh, inst)
+			changes = append(changes, "instance "+c.Name+" added")
+		} else if !reflect.DeepEqual(inst.cfg, c) {
+			if inst.cfg.Name != c.Name {
+				renames = append(renames, [2]string{inst.cfg.Name, c.Name})
+			}
+			changes = append(changes, "instance "+c.Name+" changed")
+			e.change(now, inst, c)
+		}
+		instances = append(instances, inst)
+	}
+	e.rename(renames)
+	e.instances = instances
+	for _, inst := range fresh {
+		e.countVirtual(inst, +1)
+	}
+	for _, inst := range fresh {
+		e.attach(inst)
+	}
+	e.regroup(plan.Groups)
+	e.assessAll(now)
+	for _, inst := range fresh {
+		if b := before[inst.id]; b.down {
+			inst.persist = true
+			e.step(now, inst, vrrp.Event{Kind: vrrp.EventDemote, Demotion: demotionOf(b.hard)})
+		}
+		e.start(now, inst)
+	}
+	e.out.saved()
+	return changes
+}
+
+// start starts an instance. Its addresses must not be here until it says so.
+func (e *engine) start(now vrrp.Instant, inst *instance) {
+	name, want := inst.cfg.Name, inst.want(false)
+	e.then(func() { e.out.addresses.Set(name, want) })
+	e.step(now, inst, vrrp.Event{Kind: vrrp.EventStartup})
+}
+
+// change gives an instance another configuration.
+func (e *engine) change(now vrrp.Instant, inst *instance, c config.Instance) {
+	e.countVirtual(inst, -1)
+	inst.configure(c)
+	e.countVirtual(inst, +1)
+	inst.mismatch = ""
+	if inst.router.State() != vrrp.Active {
+		name, want := c.Name, inst.want(false)
+		e.then(func() { e.out.addresses.Set(name, want) })
+	}
+	e.step(now, inst, vrrp.Event{Kind: vrrp.EventReconfigure, Config: inst.routerConfig()})
+}
+
+// rename tells the keeper of addresses about new names, before any order in a
+// new name reaches it. Names may have been swapped, so each goes through one
+// that nobody has.
+func (e *engine) rename(pairs [][2]string) {
+	if len(pairs) == 0 {
+		return
+	}
+	pending := e.after
+	e.after = nil
+	for _, p := range pairs {
+		e.then(func() { e.out.addresses.Rename(p[0], "\x00"+p[1]) })
+	}
+	for _, p := range pairs {
+		e.then(func() { e.out.addresses.Rename("\x00"+p[1], p[1]) })
+	}
+	e.after = append(e.after, pending...)
+}
+
+// remove stops instances and takes their addresses away.
+func (e *engine) remove(now vrrp.Instant, gone []*instance) {
+	for _, inst := range gone {
+		e.step(now, inst, vrrp.Event{Kind: vrrp.EventShutdown})
+		name := inst.cfg.Name
+		e.then(func() { e.out.addresses.Forget(name) })
+		e.countVirtual(inst, -1)
+	}
+	e.flush(now) // priority 0 must leave before the socket is closed
+	for _, inst := range gone {
+		e.detach(inst)
+		e.instances = slices.DeleteFunc(e.instances, func(o *instance) bool { return o == inst })
+	}
+}
+
+// dissolve makes the members of some groups stand alone.
+func (e *engine) dissolve(now vrrp.Instant, which func(*group) bool) {
+	e.groups = slices.DeleteFunc(e.groups, func(g *group) bool {
+		if !which(g) {
+			return false
+		}
+		for _, m := range g.members {
+			m.group = nil
+		}
+		for _, a := range g.machine.Dissolve(now) {
+			e.carryOut(now, g.members[a.Member], a.Action)
+		}
+		return true
+	})
+}
+
+// regroup makes the groups of a plan that are not there yet, and puts all in
+// the plan's order.
+func (e *engine) regroup(plan []config.Group) {
+	groups := make([]*group, 0, len(plan))
+	for _, c := range plan {
+		if i := slices.IndexFunc(e.groups, func(g *group) bool { return g.cfg.Name == c.Name }); i >= 0 {
+			groups = append(groups, e.groups[i])
+			continue
+		}
+		g := &group{cfg: c}
+		var routers []*vrrp.Router
+		for i, name := range c.Instances {
+			inst := e.named(name)
+			inst.group, inst.member = g, i
+			g.members = append(g.members, inst)
+			routers = append(routers, inst.router)
+		}
+		g.machine = vrrp.NewGroup(routers, c.Instances)
+		g.state = g.machine.State()
+		groups = append(groups, g)
+	}
+	e.groups = groups
+}
+
+// named finds an instance; nil if there is none of that name.
+func (e *engine) named(name string) *instance {
+	for _, inst := range e.instances {
+		if inst.cfg.Name == name {
+			return inst
+		}
+	}
+	return nil
+}
+
+// stop stops everything, in the order of the file.
+func (e *engine) stop(now vrrp.Instant) {
+	e.dissolve(now, func(*group) bool { return true })
+	for _, inst := range e.instances {
+		e.step(now, inst, vrrp.Event{Kind: vrrp.EventShutdown})
+	}
+	e.flush(now)
+	for _, inst := range e.instances {
+		e.detach(inst)
+	}
+}
+
+// resolve turns names of instances and groups into instances, each with the
+// rest of its group. None named is all of them.
+func (e *engine) resolve(names []string) ([]*instance, error) {
+	if len(names) == 0 {
+		return slices.Clone(e.instances), nil
+	}
+	var out []*instance
+	add := func(list ...*instance) {
+		for _, inst := range list {
+			if !slices.Contains(out, inst) {
+				out = append(out, inst)
+			}
+		}
+	}
+	for _, name := range names {
+		if inst := e.named(name); inst != nil {
+			if inst.group != nil {
+				add(inst.group.members...)
+			} else {
+				add(inst)
+			}
+			continue
+		}
+		i := slices.IndexFunc(e.groups, func(g *group) bool { return g.cfg.Name == name })
+		if i < 0 {
+			return nil, e.unknown(name)
+		}
+		add(e.groups[i].members...)
+	}
+	return out, nil
+}
+
+// unknown is the error for a name that nothing has.
+func (e *engine) unknown(name string) error {
+	var have []string
+	for _, inst := range e.instances {
+		have = append(have, inst.cfg.Name)
+	}
+	return fmt.Errorf("there is no instance %q; there are: %s", name, strings.Join(have, ", "))
+}
+
+func demotionOf(hard bool) vrrp.Demotion {
+	if hard {
+		return vrrp.DemotedHard
+	}
+	return vrrp.Demoted
+}

@@ -1,0 +1,212 @@
+package daemon
+
+import (
+	"net/netip"
+	"slices"
+
+	"vrrpd/healthcheck"
+	"vrrpd/internal/config"
+	"vrrpd/internal/netif"
+	"vrrpd/vrrp"
+)
+
+// assess works out what the checks, the interface and the address to send
+// from make of an instance, and tells its router what changed.
+func (e *engine) assess(now vrrp.Instant, inst *instance) {
+	parts, faults, holds := healthcheck.Assess(e.tracked(inst))
+	source, silent := netip.Addr{}, false
+	if p := inst.port; p != nil {
+		reason := p.unusable()
+		if reason == "" {
+			source, reason = p.source(inst, func(a netip.Addr) bool { return e.virtual[a] > 0 })
+		}
+		if reason != "" {
+			faults, silent = append([]string{reason}, faults...), true
+		}
+	}
+	if source.IsValid() && source != inst.router.Source() {
+		inst.policy.Source, inst.adverts = source, nil
+		e.step(now, inst, vrrp.Event{Kind: vrrp.EventSource, Source: source})
+	}
+	inst.parts = parts
+	if !slices.Equal(faults, inst.faults) {
+		inst.faults = faults
+		e.step(now, inst, vrrp.Event{Kind: vrrp.EventFault, Reasons: faults, Silent: silent})
+	}
+	e.step(now, inst, vrrp.Event{Kind: vrrp.EventPriority, Priority: healthcheck.Effective(inst.cfg.Priority, parts)})
+	if !slices.Equal(holds, inst.holds) {
+		inst.holds = holds
+		e.step(now, inst, vrrp.Event{Kind: vrrp.EventHold, Reasons: holds})
+	}
+}
+
+// tracked lists the checks of an instance, and those of its whole group: the
+// members must agree in priority, or the group could not settle. A check that
+// several members track counts once, as the first of them has it.
+func (e *engine) tracked(inst *instance) []healthcheck.Tracked {
+	members := []*instance{inst}
+	if inst.group != nil {
+		members = inst.group.members
+	}
+	var out []healthcheck.Tracked
+	for _, m := range members {
+		for _, t := range m.cfg.Track {
+			if slices.ContainsFunc(out, func(o healthcheck.Tracked) bool { return o.Name == t.Check }) {
+				continue
+			}
+			if t.Weight == 0 && m != inst {
+				continue // a fault of another member arrives through the group
+			}
+			tr := healthcheck.Tracked{Name: t.Check, Weight: t.Weight}
+			if c := e.checks[t.Check]; c != nil {
+				tr.Verdict = c.result.Verdict
+			}
+			out = append(out, tr)
+		}
+	}
+	return out
+}
+
+// assessAll is assess for every instance.
+func (e *engine) assessAll(now vrrp.Instant) {
+	for _, inst := range e.instances {
+		e.assess(now, inst)
+	}
+}
+
+// checkRan takes the result of a check.
+func (e *engine) checkRan(now vrrp.Instant, r healthcheck.Result) {
+	c := e.checks[r.Check]
+	if c == nil {
+		return // dropped by a reload meanwhile
+	}
+	c.result = r
+	if !r.Changed {
+		return
+	}
+	text := "check " + r.Check + " is " + r.Verdict.String()
+	if r.Verdict == healthcheck.Failing {
+		text += ": " + r.Detail
+		if r.Output != "" {
+			text += ": " + firstLine(r.Output)
+		}
+	}
+	lvl := levelInfo
+	if r.Verdict == healthcheck.Failing {
+		lvl = levelWarn
+	}
+	e.tell(note{kind: kindCheck, level: lvl, check: r.Check, text: text})
+	for _, inst := range e.instances {
+		if e.tracks(inst, r.Check) {
+			e.assess(now, inst)
+		}
+	}
+}
+
+func (e *engine) tracks(inst *instance, check string) bool {
+	return slices.ContainsFunc(e.tracked(inst), func(t healthcheck.Tracked) bool { return t.Name == check })
+}
+
+// interfaces takes the interfaces as they are now.
+func (e *engine) interfaces(now vrrp.Instant, s netif.Snapshot) {
+	before := e.ifaces
+	e.ifaces = s
+	told := map[string]bool{}
+	for _, p := range e.ports {
+		e.refreshPort(p)
+		if was := before[p.name]; !told[p.name] && (was.Index != p.iface.Index || was.Usable() != p.iface.Usable()) {
+			told[p.name] = true // once for both families
+			lvl, text := levelInfo, p.name+" is up"
+			if reason := p.unusable(); reason != "" {
+				lvl, text = levelWarn, reason
+			}
+			e.tell(note{kind: kindInterface, level: lvl, text: text})
+		}
+	}
+	e.assessAll(now)
+}
+
+// refreshPort follows a port's interface: a new index needs a new socket.
+func (e *engine) refreshPort(p *port) {
+	was := p.iface
+	p.iface = e.ifaces[p.name]
+	if was.Index != 0 && was.Index != p.iface.Index {
+		e.closePort(p)
+	}
+	if p.iface.Index != 0 && p.wire == nil {
+		e.openPort(p)
+	}
+}
+
+func (e *engine) openPort(p *port) {
+	w, err := e.out.open(p.name, p.iface.Index, p.family)
+	if err == nil {
+		if err = e.out.watch(w, p.token); err != nil {
+			w.Close()
+		}
+	}
+	if p.err = err; err != nil {
+		e.tell(note{kind: kindInterface, level: levelError, text: "cannot use " + p.name + ": " + err.Error()})
+		return
+	}
+	p.wire = w
+}
+
+func (e *engine) closePort(p *port) {
+	if p.wire != nil {
+		e.out.unwatch(p.wire)
+		p.wire.Close()
+		p.wire = nil
+	}
+	p.err = nil
+}
+
+// attach gives an instance its port.
+func (e *engine) attach(inst *instance) {
+	key := portKey{inst.id.iface, inst.id.family}
+	p := e.ports[key]
+	if p == nil {
+		e.nextToken++
+		p = &port{name: key.name, family: key.family, token: e.nextToken, users: map[uint8]*instance{}}
+		e.ports[key] = p
+		e.byToken[p.token] = p
+		e.refreshPort(p)
+	}
+	p.users[inst.id.vrid] = inst
+	inst.port = p
+}
+
+// detach takes it back; a port without users goes.
+func (e *engine) detach(inst *instance) {
+	p := inst.port
+	if p.users[inst.id.vrid] == inst {
+		delete(p.users, inst.id.vrid)
+	}
+	inst.port = nil
+	if len(p.users) == 0 {
+		e.closePort(p)
+		delete(e.ports, portKey{p.name, p.family})
+		delete(e.byToken, p.token)
+	}
+}
+
+// countVirtual remembers which addresses are virtual, by adding n for each of
+// an instance's.
+func (e *engine) countVirtual(inst *instance, n int) {
+	for _, list := range [][]config.Address{inst.cfg.Addresses, inst.cfg.Extra} {
+		for _, a := range list {
+			if e.virtual[a.Prefix.Addr()] += n; e.virtual[a.Prefix.Addr()] == 0 {
+				delete(e.virtual, a.Prefix.Addr())
+			}
+		}
+	}
+}
+
+func firstLine(s string) string {
+	for i, r := range s {
+		if r == '\n' {
+			return s[:i]
+		}
+	}
+	return s
+}

@@ -1,0 +1,341 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"vrrpd/healthcheck"
+	"vrrpd/internal/config"
+	"vrrpd/internal/control"
+	"vrrpd/internal/netif"
+	"vrrpd/vip"
+	"vrrpd/vrrp"
+	"vrrpd/vrrp/transport"
+)
+
+// settlePatience is how long a stopping daemon waits for its addresses to be
+// gone from the kernel.
+const settlePatience = 5 * time.Second
+
+// An Observer is told what only statistics care about. It is called from the
+// loop and must not wait.
+type Observer struct {
+	Takeover func(time.Duration) // from the timer that fired to the last announcement
+	Lag      func(time.Duration) // how much later than its timer a turn of the loop began
+}
+
+// Options are what a Daemon is made of.
+type Options struct {
+	File     string     // the configuration
+	Env      config.Env // what the configuration depends on besides
+	Log      hclog.Logger
+	Version  string
+	Observer Observer
+	// Handler makes what [http] serves; nil: nothing is served.
+	Handler func(*Daemon) http.Handler
+	// Ready is called once the daemon takes part in the election.
+	Ready func()
+}
+
+// A Daemon is vrrpd.
+type Daemon struct {
+	opts    Options
+	log     hclog.Logger
+	started time.Time
+
+	loop     *loop
+	engine   *engine // the loop's: to be touched by functions given to it only
+	keeper   *vip.Keeper
+	journal  *journal
+	scribe   *scribe
+	notifier *notifier
+	checks   *checkRunner
+	web      *web
+	lock     *lock
+	state    *stateWriter
+
+	mu       sync.Mutex // reloads, and the plan
+	plan     *config.Plan
+	warnings []string // what status should always say
+
+	ctx    context.Context // until the daemon stops
+	cancel context.CancelFunc
+}
+
+// A ConfigError is a configuration that cannot be used.
+type ConfigError struct{ Problems config.Problems }
+
+func (e *ConfigError) Error() string {
+	return fmt.Sprintf("the configuration has %d problems", len(e.Problems.Errors()))
+}
+
+// New returns a daemon that does nothing yet.
+func New(opts Options) *Daemon {
+	d := &Daemon{opts: opts, log: opts.Log, started: time.Now(), journal: newJournal()}
+	d.notifier = newNotifier(func(text string) {
+		d.scribe.tell(note{at: time.Now(), kind: kindWarning, level: levelWarn, text: text})
+	})
+	d.scribe = newScribe(opts.Log, d.journal, d.notifier)
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	return d
+}
+
+// Run runs the daemon until stop is done, and then takes it down in order:
+// priority 0, addresses removed, people told. Once hurry is done it waits for
+// nothing more. A bad configuration is a *ConfigError.
+func (d *Daemon) Run(stop, hurry context.Context) error {
+	defer d.scribe.close()
+	defer d.cancel()
+	plan, problems := config.Load(d.opts.File, d.opts.Env)
+	if plan == nil {
+		return &ConfigError{problems}
+	}
+	d.plan = plan
+	d.log.SetLevel(hclog.LevelFromString(plan.Log.Level))
+	for _, p := range problems {
+		d.say(levelWarn, kindWarning, p.String())
+	}
+	before, err := d.claim(plan.Control.Socket)
+	if err != nil {
+		return err
+	}
+	defer d.lock.release()
+	if err := d.open(); err != nil {
+		return err
+	}
+	return d.serve(stop, hurry, before)
+}
+
+// claim takes the lock and reads what the last run left. Where neither can be
+// done, the daemon runs without and says so.
+func (d *Daemon) claim(socket string) (*savedState, error) {
+	l, err := takeLock(socket + ".lock")
+	if errors.Is(err, errRunning) {
+		return nil, err
+	}
+	if err != nil {
+		d.warn("running without a lock: " + err.Error())
+	}
+	d.lock = l
+	boot, err := bootID()
+	if err != nil {
+		d.warn("running without a state file: " + err.Error())
+		return &savedState{}, nil
+	}
+	before, err := readState(socket+".state", boot)
+	if err != nil {
+		d.warn("the state of the last run is not known: " + err.Error())
+	}
+	d.state = newStateWriter(socket+".state", boot, func(err error) { d.warn("the state file cannot be written: " + err.Error()) })
+	return before, nil
+}
+
+// open makes everything that needs the kernel.
+func (d *Daemon) open() error {
+	poller, err := transport.NewPoller()
+	if err != nil {
+		return err
+	}
+	if d.keeper, err = vip.New(d.addressEvent); err != nil {
+		return err
+	}
+	d.engine = newEngine(outside{
+		open: func(name string, index int, family vrrp.Family) (wire, error) {
+			return transport.Open(transport.Config{Interface: name, Index: index, Family: transport.Family(family), Multicast: true})
+		},
+		watch:     func(w wire, token int32) error { return poller.Add(w.FD(), token) },
+		unwatch:   func(w wire) { _ = poller.Remove(w.FD()) }, // it is closed next, which removes it too
+		addresses: d.keeper,
+		tell:      d.scribe.tell,
+		took:      d.opts.Observer.Takeover,
+		saved:     d.saveState,
+	})
+	d.loop = &loop{engine: d.engine, poller: poller, lag: d.opts.Observer.Lag}
+	d.checks = newCheckRunner(d.ctx, func(r healthcheck.Result) {
+		d.loop.do(func(now vrrp.Instant) { d.engine.checkRan(now, r) })
+	})
+	d.web = newWeb(d.log)
+	return nil
+}
+
+// serve is the daemon's life.
+func (d *Daemon) serve(stop, hurry context.Context, before *savedState) error {
+	watcher, ifaces, err := netif.New(func(s netif.Snapshot) {
+		d.loop.do(func(now vrrp.Instant) { d.engine.interfaces(now, s) })
+	}, func(err error) { d.say(levelWarn, kindInterface, err.Error()) })
+	if err != nil {
+		return err
+	}
+	go watcher.Run(d.ctx)
+	failed := make(chan error, 2)
+	keeping, stopKeeping := context.WithCancel(context.Background())
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		if err := d.keeper.Run(keeping); err != nil {
+			failed <- fmt.Errorf("addresses: %w", err)
+		}
+	}()
+	looped := make(chan struct{})
+	go func() {
+		defer close(looped)
+		if err := d.loop.run(); err != nil {
+			failed <- fmt.Errorf("loop: %w", err)
+		}
+	}()
+	listening := d.listen()
+	d.begin(ifaces, before)
+	if d.opts.Ready != nil {
+		d.opts.Ready()
+	}
+	go d.ticker()
+	select {
+	case <-stop.Done():
+	case err = <-failed:
+		d.say(levelError, kindDaemon, err.Error())
+	}
+
+	d.say(levelInfo, kindDaemon, "stopping")
+	d.checks.stop()
+	_ = d.loop.call(hurry, func(now vrrp.Instant) {
+		d.engine.stop(now)
+		d.loop.end()
+	})
+	patience, done := context.WithTimeout(hurry, settlePatience)
+	defer done()
+	if settleErr := d.keeper.Settle(patience); settleErr != nil && err == nil {
+		err = fmt.Errorf("addresses may be left behind: %w", settleErr)
+	}
+	stopKeeping()
+	<-kept
+	err = errors.Join(err, d.keeper.Close())
+	d.notifier.close(patience.Done())
+	listening.close(patience)
+	d.web.close()
+	d.state.close()
+	d.cancel()
+	return err
+}
+
+// begin makes the plan the one in force.
+func (d *Daemon) begin(ifaces netif.Snapshot, before *savedState) {
+	plan := d.plan
+	d.notifier.configure(plan.Notify)
+	_ = d.loop.call(d.ctx, func(now vrrp.Instant) {
+		d.engine.ifaces = ifaces
+		d.engine.setChecks(plan.Checks)
+		d.engine.apply(now, plan, before.restore())
+		if w := before.leftovers(d.engine); len(w.Addresses) > 0 {
+			d.engine.then(func() { d.keeper.Set(leftoverOwner, w) })
+		}
+	})
+	d.checks.apply(plan.Checks, plan.Node)
+	d.serveHTTP(plan)
+	d.say(levelInfo, kindDaemon, fmt.Sprintf("started with %d instances and %d checks from %s", len(plan.Instances), len(plan.Checks), d.opts.File))
+}
+
+// leftoverOwner is in whose name addresses of an earlier run are removed.
+const leftoverOwner = "\x00leftover"
+
+// Reload reads the configuration again and changes what differs. A bad file
+// changes nothing; its problems are in the error.
+func (d *Daemon) Reload(ctx context.Context) (*control.Outcome, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.loop == nil {
+		return nil, errStopped
+	}
+	plan, problems := config.Load(d.opts.File, d.opts.Env)
+	if plan == nil {
+		for _, p := range problems {
+			d.say(levelError, kindReload, p.String())
+		}
+		d.say(levelError, kindReload, "the configuration was not reloaded; the one before stays in force")
+		return nil, &control.StatusError{Code: http.StatusUnprocessableEntity, Message: "the configuration has problems; the one before stays in force", Problems: problems.Strings()}
+	}
+	old := d.plan
+	out := &control.Outcome{Warnings: problems.Warnings().Strings()}
+	if plan.Control != old.Control {
+		out.Warnings = append(out.Warnings, "control.*: changes take effect when vrrpd is started again")
+		plan.Control = old.Control
+	}
+	d.notifier.configure(plan.Notify)
+	d.log.SetLevel(hclog.LevelFromString(plan.Log.Level))
+	var changes []string
+	if err := d.loop.call(ctx, func(now vrrp.Instant) {
+		d.engine.setChecks(plan.Checks)
+		changes = d.engine.apply(now, plan, nil)
+	}); err != nil {
+		return nil, err
+	}
+	d.plan = plan
+	changes = append(changes, d.checks.apply(plan.Checks, plan.Node)...)
+	d.serveHTTP(plan)
+	for _, w := range out.Warnings {
+		d.say(levelWarn, kindReload, w)
+	}
+	if len(changes) == 0 {
+		changes = []string{"nothing changed"}
+	}
+	for _, c := range changes {
+		d.say(levelInfo, kindReload, c)
+		out.Results = append(out.Results, control.Result{OK: true, Text: c})
+	}
+	return out, nil
+}
+
+// addressEvent brings the news of the addresses to the loop, and after its end
+// to people at least.
+func (d *Daemon) addressEvent(ev vip.Event) {
+	if !d.loop.do(func(vrrp.Instant) { d.engine.addressEvent(ev) }) {
+		d.scribe.tell(addressNote(ev))
+	}
+}
+
+// ticker has the loop look after what has no moment of its own.
+func (d *Daemon) ticker() {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-d.ctx.Done():
+			return
+		case <-t.C:
+			d.loop.do(d.engine.tick)
+		}
+	}
+}
+
+// Alive reports whether the loop makes progress within a time.
+func (d *Daemon) Alive(within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(d.ctx, within)
+	defer cancel()
+	return d.loop.call(ctx, func(vrrp.Instant) {}) == nil
+}
+
+// say tells people something that is not about one instance.
+func (d *Daemon) say(l level, kind, text string) {
+	d.scribe.tell(note{at: time.Now(), kind: kind, level: l, text: text})
+}
+
+// warn says something that status should go on saying.
+func (d *Daemon) warn(text string) {
+	d.mu.Lock()
+	d.warnings = append(d.warnings, text)
+	d.mu.Unlock()
+	d.say(levelWarn, kindWarning, text)
+}
+
+// saveState has the state file written with what the engine knows now. It is
+// called on the loop.
+func (d *Daemon) saveState() {
+	if d.state != nil {
+		d.state.save(d.engine.state(d.state.boot))
+	}
+}

@@ -1,0 +1,212 @@
+package daemon
+
+import (
+	"net/netip"
+	"time"
+
+	"vrrpd/healthcheck"
+	"vrrpd/internal/config"
+	"vrrpd/internal/netif"
+	"vrrpd/vip"
+	"vrrpd/vrrp"
+	"vrrpd/vrrp/transport"
+)
+
+// addresses is what the engine asks of vip.Keeper; none of it waits.
+type addresses interface {
+	Set(owner string, w vip.Want)
+	Forget(owner string)
+	Rename(from, to string)
+	Announce(owner string)
+}
+
+// outside is what the engine needs of the world; none of it waits.
+type outside struct {
+	open      func(name string, index int, family vrrp.Family) (wire, error)
+	watch     func(w wire, token int32) error // have the loop read it
+	unwatch   func(w wire)
+	addresses addresses
+	tell      func(note) // people; see note
+	took      func(time.Duration)
+	saved     func() // something of the state file changed
+}
+
+// The engine owns every virtual router. All its methods belong to the loop's
+// goroutine, and all are told the time.
+type engine struct {
+	out        outside
+	instances  []*instance // in the order of the file
+	groups     []*group
+	byToken    map[int32]*port
+	ports      map[portKey]*port
+	nextToken  int32
+	ifaces     netif.Snapshot
+	checks     map[string]*checkState
+	checkOrder []string
+	virtual    map[netip.Addr]int // configured addresses, counted
+	timers     timers
+
+	batch  *transport.Batch
+	advert vrrp.Advert // the one being decoded, reused
+	dirty  []*port     // to be flushed
+	after  []func()    // orders and reports that wait for the flush
+}
+
+// A group is a sync group and its name.
+type group struct {
+	cfg     config.Group
+	machine *vrrp.Group
+	members []*instance
+	state   vrrp.State
+}
+
+// A checkState is what the engine knows of one check.
+type checkState struct {
+	cfg     config.Check
+	result  healthcheck.Result
+	created time.Time
+}
+
+func newEngine(out outside) *engine {
+	return &engine{out: out, byToken: map[int32]*port{}, ports: map[portKey]*port{}, ifaces: netif.Snapshot{},
+		checks: map[string]*checkState{}, virtual: map[netip.Addr]int{}, batch: transport.NewBatch()}
+}
+
+// step feeds an event to an instance and carries out what it asks for.
+func (e *engine) step(now vrrp.Instant, inst *instance, ev vrrp.Event) {
+	inst.justHeld = false
+	if inst.group == nil {
+		for _, a := range inst.router.Step(now, ev) {
+			e.carryOut(now, inst, a)
+		}
+		return
+	}
+	for _, m := range inst.group.members {
+		m.justHeld = false
+	}
+	for _, a := range inst.group.machine.Step(now, inst.member, ev) {
+		e.carryOut(now, inst.group.members[a.Member], a.Action)
+	}
+	e.groupChanged(inst.group)
+}
+
+func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {
+	switch a.Kind {
+	case vrrp.ActionSendAdvert:
+		e.send(inst, a.Priority)
+	case vrrp.ActionSetTimer:
+		e.timers.set(inst, a.At)
+	case vrrp.ActionStopTimer:
+		e.timers.stop(inst)
+	case vrrp.ActionHoldAddresses:
+		inst.justHeld = true
+		name, want := inst.cfg.Name, inst.want(true)
+		e.then(func() { e.out.addresses.Set(name, want) })
+	case vrrp.ActionReleaseAddresses:
+		name, want := inst.cfg.Name, inst.want(false)
+		e.then(func() { e.out.addresses.Set(name, want) })
+	case vrrp.ActionAnnounce:
+		// Addresses that are newly held are announced as they are installed;
+		// this is for the times after.
+		if !inst.justHeld {
+			name := inst.cfg.Name
+			e.then(func() { e.out.addresses.Announce(name) })
+		}
+	case vrrp.ActionReport:
+		e.record(now, inst, a.Record)
+	}
+}
+
+// then puts something off until the advertisements of this turn have left.
+func (e *engine) then(do func()) { e.after = append(e.after, do) }
+
+// send queues an advertisement to every destination.
+func (e *engine) send(inst *instance, priority uint8) {
+	p := inst.port
+	if p == nil || p.wire == nil || !inst.router.Source().IsValid() {
+		return // a fault says so already
+	}
+	frames := inst.frames(priority)
+	for n, dst := range inst.destinations {
+		p.wire.Queue(inst.router.Source(), dst, frames[n])
+		p.queued = append(p.queued, inst)
+	}
+	inst.sent++
+	if !p.dirty {
+		p.dirty = true
+		e.dirty = append(e.dirty, p)
+	}
+}
+
+// flush ends a turn: the advertisements leave, then the rest happens.
+func (e *engine) flush(now vrrp.Instant) {
+	for len(e.dirty) > 0 || len(e.after) > 0 {
+		for _, p := range e.dirty {
+			e.flushPort(now, p)
+		}
+		e.dirty = e.dirty[:0]
+		after := e.after
+		e.after = nil
+		for _, do := range after {
+			do()
+		}
+		if e.after == nil {
+			clear(after)
+			e.after = after[:0]
+			return
+		}
+	}
+}
+
+func (e *engine) flushPort(now vrrp.Instant, p *port) {
+	p.dirty = false
+	if p.wire == nil {
+		p.queued = p.queued[:0]
+		return
+	}
+	_, failed := p.wire.Flush()
+	for _, f := range failed {
+		if f.Index < len(p.queued) {
+			e.sendFailed(now, p.queued[f.Index], f)
+		}
+	}
+	clear(p.queued)
+	p.queued = p.queued[:0]
+}
+
+// sendFailed counts, and tells at most once a minute.
+func (e *engine) sendFailed(now vrrp.Instant, inst *instance, f transport.SendError) {
+	inst.sendFailed++
+	if inst.sendTold == 0 || now.Sub(inst.sendTold) >= tellEvery {
+		inst.sendTold = now
+		e.tell(note{kind: kindWarning, instance: inst.cfg.Name, level: levelWarn, text: f.Error()})
+	}
+}
+
+// next returns when the engine wants to be called again, and whether every
+// microsecond counts then.
+func (e *engine) next() (at vrrp.Instant, takeover, ok bool) {
+	at, ok = e.timers.next()
+	return at, ok && e.timers[0].router.State() == vrrp.Backup, ok
+}
+
+// expire fires the timers that are due. While packets are still waiting to be
+// read, no backup takes over: an advertisement may be among them.
+func (e *engine) expire(now vrrp.Instant, drained bool) {
+	var later []*instance
+	for len(e.timers) > 0 && e.timers[0].deadline <= now {
+		inst := e.timers[0]
+		if !drained && inst.router.State() == vrrp.Backup {
+			e.timers.stop(inst)
+			later = append(later, inst)
+			continue
+		}
+		e.timers.stop(inst)
+		inst.dueAt = inst.deadline
+		e.step(now, inst, vrrp.Event{Kind: vrrp.EventTimer})
+		inst.dueAt = 0
+	}
+	for _, inst := range later {
+		e.timers.set(inst, inst.deadline)
+	}
+}

@@ -1,0 +1,200 @@
+package daemon
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"vrrpd/healthcheck"
+	"vrrpd/internal/config"
+	"vrrpd/vip"
+	"vrrpd/vrrp"
+	"vrrpd/vrrp/transport"
+)
+
+// An identity is what makes a virtual router the same over a reload, whatever
+// it is called: RFC 9568 §5.2.3 makes VRIDs unique per LAN and family.
+type identity struct {
+	iface  string
+	family vrrp.Family
+	vrid   uint8
+}
+
+func identityOf(c *config.Instance) identity {
+	family := vrrp.IPv4
+	if c.IPv6 {
+		family = vrrp.IPv6
+	}
+	return identity{iface: c.Interface, family: family, vrid: c.VRID}
+}
+
+// An instance is one virtual router with all that belongs to it. It is the
+// engine's alone.
+type instance struct {
+	cfg    config.Instance
+	id     identity
+	router *vrrp.Router
+	policy vrrp.Policy
+	group  *group // nil: alone
+	member int    // its place in the group
+	port   *port
+
+	slot     int // in the timers
+	deadline vrrp.Instant
+
+	destinations []netip.Addr
+	adverts      [][]byte          // the encoded advertisement for each destination, nil: encode anew
+	advertPrio   uint8             // its priority
+	form         vrrp.ChecksumForm // in use for version 3 over IPv4
+	learned      bool              // form was heard from a peer
+
+	parts  []healthcheck.Part // what moves the priority now
+	faults []string
+	holds  []string
+
+	justHeld    bool         // the addresses were asked for in this very step
+	since       time.Time    // of the state
+	cause       string       // why it is in it
+	promotedAt  time.Time    // when its timer fired, while the takeover is not complete
+	dueAt       vrrp.Instant // when the timer that fires now was due; 0: no timer fires
+	transitions map[transitionKey]uint64
+	sent        uint64
+	sendFailed  uint64
+	received    uint64
+	errors      [32]uint64 // by vrrp.Reason
+	told        [32]vrrp.Instant
+	sendTold    vrrp.Instant
+	mismatch    string // what a peer's advertisement differs in, told once
+	heard       bool   // any valid advertisement, since the daemon started
+
+	until     time.Time // a demotion by --for ends
+	persist   bool      // a demotion survives a restart
+	demotion  int       // counts demotions, so that a stale end is not taken for this one's
+	successor chan struct{}
+}
+
+type transitionKey struct {
+	to    vrrp.State
+	cause vrrp.Cause
+}
+
+func newInstance(c config.Instance, form vrrp.ChecksumForm) *instance {
+	inst := &instance{id: identityOf(&c), slot: noSlot, since: time.Now(), cause: "not started yet",
+		transitions: map[transitionKey]uint64{}}
+	inst.form, inst.learned = form, form != 0
+	inst.cfg = c
+	inst.router = vrrp.NewRouter(inst.routerConfig())
+	inst.configure(c)
+	return inst
+}
+
+// configure takes a configuration over, the router's own part excepted.
+func (i *instance) configure(c config.Instance) {
+	i.cfg = c
+	i.policy = vrrp.Policy{Version: vrrp.Version(c.Version), Interval: c.AdvertInterval, Password: c.Password,
+		Strict: c.Strict, Source: i.router.Source(), MinTTL: 255}
+	switch {
+	case c.Unicast != nil:
+		i.policy.Peers, i.policy.MinTTL = c.Unicast.Peers, c.Unicast.MinTTL
+		i.destinations = c.Unicast.Peers
+	case c.IPv6:
+		i.destinations = []netip.Addr{transport.GroupIPv6}
+	default:
+		i.destinations = []netip.Addr{transport.GroupIPv4}
+	}
+	switch c.Checksum {
+	case "rfc9568":
+		i.form = vrrp.ChecksumMessage
+	case "pseudo_header":
+		i.form = vrrp.ChecksumPseudoHeader
+	default:
+		if !i.learned {
+			i.form = vrrp.ChecksumPseudoHeader
+		}
+	}
+	i.adverts = nil
+}
+
+func (i *instance) routerConfig() vrrp.Config {
+	c := &i.cfg
+	rc := vrrp.Config{VRID: c.VRID, Version: vrrp.Version(c.Version), Family: i.id.family, Priority: c.Priority,
+		AdvertInterval: c.AdvertInterval, Preempt: c.Preempt, PreemptDelay: c.PreemptDelay, StartDelay: c.StartDelay, Strict: c.Strict}
+	for _, a := range c.Addresses {
+		rc.Addresses = append(rc.Addresses, a.Prefix.Addr())
+	}
+	return rc
+}
+
+// want is what the addresses should be.
+func (i *instance) want(hold bool) vip.Want {
+	w := vip.Want{Hold: hold, Owner: i.cfg.Owner(), Announce: vip.Announce{
+		Burst: i.cfg.Announce.Burst, Spacing: announceSpacing, Again: i.cfg.Announce.Again, Refresh: i.cfg.Announce.Refresh}}
+	for _, list := range [][]config.Address{i.cfg.Addresses, i.cfg.Extra} {
+		for _, a := range list {
+			w.Addresses = append(w.Addresses, vip.Address{Prefix: a.Prefix, Interface: a.Interface, Label: a.Label})
+		}
+	}
+	return w
+}
+
+// announceSpacing parts the announcements of a burst. One second is what
+// Linux waits before it believes a second change (locktime); the second burst
+// (announce.again) is there for that.
+const announceSpacing = 200 * time.Millisecond
+
+// frames returns the advertisement of a priority, encoded once for each
+// destination, since the checksum covers it in most forms. The bytes are
+// never changed once made, so that they may wait in a queue.
+func (i *instance) frames(priority uint8) [][]byte {
+	if i.adverts != nil && i.advertPrio == priority {
+		return i.adverts
+	}
+	rc := i.router.Config()
+	a := vrrp.Advert{Version: rc.Version, VRID: rc.VRID, Priority: priority, Interval: rc.AdvertInterval, Addresses: rc.Addresses, Checksum: i.form}
+	if i.cfg.Password != "" {
+		a.AuthType, a.AuthData = vrrp.AuthPass, vrrp.PasswordData(i.cfg.Password)
+	}
+	frames := make([][]byte, len(i.destinations))
+	for n, dst := range i.destinations {
+		frames[n] = a.Append(nil, i.router.Source(), dst)
+	}
+	if priority != vrrp.PriorityRelease { // which is sent once, between two that are sent often
+		i.adverts, i.advertPrio = frames, priority
+	}
+	return frames
+}
+
+// compare tells, once for each difference, what a peer's advertisement does
+// not agree in. RFC 9568 §7.1 has it logged and accepted.
+func (i *instance) compare(a *vrrp.Advert, from netip.Addr) string {
+	rc := i.router.Config()
+	what := ""
+	switch {
+	case a.Interval != rc.AdvertInterval:
+		what = "advertises every " + a.Interval.String() + ", this node every " + rc.AdvertInterval.String()
+	case !sameAddresses(a.Addresses, rc.Addresses):
+		what = "advertises other addresses than are configured here"
+	}
+	if what == "" || what == i.mismatch {
+		i.mismatch = what
+		return ""
+	}
+	i.mismatch = what
+	return from.String() + " " + what
+}
+
+// sameAddresses compares two lists whatever their order.
+func sameAddresses(a, b []netip.Addr) bool {
+	if slices.Equal(a, b) {
+		return true
+	}
+	if len(a) != len(b) {
+		return false
+	}
+	for _, x := range a {
+		if !slices.Contains(b, x) {
+			return false
+		}
+	}
+	return true
+}

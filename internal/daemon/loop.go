@@ -1,0 +1,136 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"time"
+
+	"vrrpd/vrrp"
+	"vrrpd/vrrp/transport"
+)
+
+// errStopped answers a request that came after the loop had ended.
+var errStopped = errors.New("the daemon is stopping")
+
+// A loop runs the engine on a thread of its own.
+type loop struct {
+	engine *engine
+	poller *transport.Poller
+	lag    func(time.Duration) // how much later than its timer a turn began
+
+	mu       sync.Mutex
+	requests []func(now vrrp.Instant)
+	ended    bool
+}
+
+// do has the loop run a function between two packets. It does not wait, and
+// may be called from any goroutine; after the loop has ended it reports false.
+func (l *loop) do(f func(now vrrp.Instant)) bool {
+	l.mu.Lock()
+	if l.ended {
+		l.mu.Unlock()
+		return false
+	}
+	l.requests = append(l.requests, f)
+	l.mu.Unlock()
+	l.poller.Wake()
+	return true
+}
+
+// call is do that waits for the function to have run, and for the turn to be
+// over: what it sent has left.
+func (l *loop) call(ctx context.Context, f func(now vrrp.Instant)) error {
+	done := make(chan struct{})
+	ok := l.do(func(now vrrp.Instant) {
+		f(now)
+		l.engine.then(func() { close(done) })
+	})
+	if !ok {
+		return errStopped
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run runs the loop until stop is called from one of its functions.
+func (l *loop) run() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := transport.SetTimerSlack(1); err != nil {
+		return err
+	}
+	for {
+		if stopped, err := l.turn(); stopped || err != nil {
+			return err
+		}
+	}
+}
+
+// turn waits for something to happen and handles it.
+func (l *loop) turn() (stopped bool, err error) {
+	e := l.engine
+	at, takeover, armed := e.next()
+	deadline := transport.NoDeadline
+	if armed {
+		deadline = max(int64(at), 1) // 0 would be none
+	}
+	wait := l.poller.Wait
+	if takeover {
+		wait = l.poller.WaitPrecisely
+	}
+	ready, woken, err := wait(deadline)
+	if err != nil {
+		return false, err
+	}
+	now := vrrp.Instant(transport.Now())
+	drained := true
+	for _, token := range ready {
+		drained = e.receive(now, token) && drained
+	}
+	if armed && at <= now {
+		l.lag(now.Sub(at))
+		// A packet that arrived before the timer was due may have come after
+		// we looked: look once more, now that the time is taken. What is in a
+		// socket counts before the timer.
+		ready, again, err := l.poller.Wait(1)
+		if err != nil {
+			return false, err
+		}
+		woken = woken || again
+		for _, token := range ready {
+			drained = e.receive(now, token) && drained
+		}
+		e.expire(now, drained)
+	}
+	if woken {
+		stopped = l.runRequests(now)
+	}
+	e.flush(now)
+	return stopped, nil
+}
+
+func (l *loop) runRequests(now vrrp.Instant) (stopped bool) {
+	l.mu.Lock()
+	requests := l.requests
+	l.requests = nil
+	l.mu.Unlock()
+	for _, f := range requests {
+		f(now)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ended
+}
+
+// end makes the current turn the last. It is called by a function of do.
+func (l *loop) end() {
+	l.mu.Lock()
+	l.ended = true
+	l.mu.Unlock()
+}

@@ -1,0 +1,133 @@
+package daemon
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"vrrpd/healthcheck"
+	"vrrpd/internal/config"
+)
+
+// notifyTimeout ends a notification command that does not come back.
+const notifyTimeout = 60 * time.Second
+
+// A notifier runs the commands of [[notify]]: for each command and instance
+// one at a time, in order, and the latest state wins. A state that was
+// overtaken while an earlier command ran is not told.
+type notifier struct {
+	failed func(text string)
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu       sync.Mutex
+	commands []config.Notify
+	queues   map[notifyKey]*notifyQueue
+}
+
+type notifyKey struct {
+	command string // its words, joined: a reload may renumber them
+	group   bool
+	name    string
+}
+
+type notifyQueue struct {
+	running bool
+	next    *notification
+}
+
+func newNotifier(failed func(string)) *notifier {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &notifier{failed: failed, ctx: ctx, cancel: cancel, queues: map[notifyKey]*notifyQueue{}}
+}
+
+// configure replaces the commands.
+func (n *notifier) configure(commands []config.Notify) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.commands = commands
+}
+
+// tell has every command that wants to know told of a state; it never waits.
+func (n *notifier) tell(what notification) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, c := range n.commands {
+		if len(c.Instances) > 0 && !slices.Contains(c.Instances, what.name) {
+			continue
+		}
+		key := notifyKey{joinWords(c.Command), what.group, what.name}
+		q := n.queues[key]
+		if q == nil {
+			q = &notifyQueue{}
+			n.queues[key] = q
+		}
+		q.next = &what
+		if !q.running {
+			q.running = true
+			n.wg.Add(1)
+			go n.work(q, c)
+		}
+	}
+}
+
+// work runs a command until nothing newer is to be told.
+func (n *notifier) work(q *notifyQueue, c config.Notify) {
+	defer n.wg.Done()
+	for {
+		n.mu.Lock()
+		what := q.next
+		q.next = nil
+		if what == nil {
+			q.running = false
+			n.mu.Unlock()
+			return
+		}
+		n.mu.Unlock()
+		n.run(c, *what)
+	}
+}
+
+func (n *notifier) run(c config.Notify, what notification) {
+	kind, state := "INSTANCE", what.state
+	if what.group {
+		kind = "GROUP"
+	}
+	if c.KeepalivedNames && state == "ACTIVE" {
+		state = "MASTER"
+	}
+	command := append(slices.Clone(c.Command), kind, what.name, state, strconv.Itoa(int(what.priority)))
+	out := healthcheck.Execute(n.ctx, healthcheck.ExecSpec{Command: command, Timeout: notifyTimeout})
+	if !out.Passed() {
+		text := "notification command " + c.Command[0] + " for " + what.name + " " + state + ": " + out.Detail()
+		if out.Output != "" {
+			text += ": " + firstLine(out.Output)
+		}
+		n.failed(text)
+	}
+}
+
+// close waits for the commands that run or are due, and kills what is left
+// when patience ends.
+func (n *notifier) close(patience <-chan struct{}) {
+	done := make(chan struct{})
+	go func() { n.wg.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-patience:
+		n.cancel()
+		<-done
+	}
+	n.cancel()
+}
+
+func joinWords(words []string) string {
+	s := ""
+	for _, w := range words {
+		s += strconv.Quote(w)
+	}
+	return s
+}

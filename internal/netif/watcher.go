@@ -1,0 +1,222 @@
+package netif
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+const (
+	// settle gathers a burst of address changes (a thousand virtual addresses
+	// being added) into one reading. Changes of links are never held up.
+	settle = 20 * time.Millisecond
+	// again is when a failed reading or subscription is tried again.
+	again = 500 * time.Millisecond
+	// audit reads everything now and then in case a message was lost unseen.
+	audit = 30 * time.Second
+	// receiveBuffer holds the messages of some thousand changes, in bytes.
+	receiveBuffer = 2 << 20
+)
+
+// A Watcher follows the interfaces of the network namespace that New was
+// called in.
+type Watcher struct {
+	handle *netlink.Handle
+	links  *subscription[netlink.LinkUpdate]
+	addrs  *subscription[netlink.AddrUpdate]
+	report func(Snapshot)
+	failed func(error)
+	last   Snapshot
+}
+
+// New returns a Watcher and the interfaces as they are now. Every change of
+// them is given to report, errors that it recovers from to failed; both are
+// called from the goroutine of Run. The snapshots are not changed afterwards.
+func New(report func(Snapshot), failed func(error)) (*Watcher, Snapshot, error) {
+	h, err := netlink.NewHandle()
+	if err != nil {
+		return nil, nil, fmt.Errorf("open netlink socket: %w", err)
+	}
+	w := &Watcher{handle: h, report: report, failed: failed}
+	// Subscribed before it is read, so that nothing falls between.
+	if w.links, w.addrs, err = subscribe(); err == nil {
+		w.last, err = w.read()
+	}
+	if err != nil {
+		w.close()
+		return nil, nil, err
+	}
+	return w, w.last, nil
+}
+
+// Run follows changes until ctx ends.
+func (w *Watcher) Run(ctx context.Context) {
+	defer w.close()
+	settled := time.NewTimer(audit)
+	defer settled.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-w.links.updates:
+			if !ok {
+				w.resubscribe(ctx)
+			}
+			w.links.drain()
+			w.refreshLinks()
+		case _, ok := <-w.addrs.updates:
+			if !ok {
+				w.resubscribe(ctx)
+			}
+			settled.Reset(settle)
+		case <-settled.C:
+			w.addrs.drain()
+			w.refresh()
+			settled.Reset(audit)
+		}
+	}
+}
+
+func (w *Watcher) read() (Snapshot, error) {
+	s, err := readLinks(w.handle, nil)
+	if err == nil {
+		err = addAddresses(w.handle, s)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read interfaces: %w", err)
+	}
+	return s, nil
+}
+
+// refresh reads everything.
+func (w *Watcher) refresh() {
+	s, err := w.read()
+	if err != nil {
+		w.failed(err)
+		return // the audit tries again
+	}
+	w.publish(s)
+}
+
+// refreshLinks reads the links alone, for which nobody should wait, unless an
+// interface is new and its addresses unknown.
+func (w *Watcher) refreshLinks() {
+	s, err := readLinks(w.handle, w.last)
+	if err != nil {
+		w.failed(fmt.Errorf("read links: %w", err))
+		return
+	}
+	for name, i := range s {
+		if w.last[name].Index != i.Index || w.last[name].Up != i.Up || w.last[name].Carrier != i.Carrier {
+			if err := addAddresses(w.handle, s); err != nil {
+				w.failed(fmt.Errorf("read addresses: %w", err))
+			}
+			break
+		}
+	}
+	w.publish(s)
+}
+
+func (w *Watcher) publish(s Snapshot) {
+	if !s.Equal(w.last) {
+		w.last = s
+		w.report(s)
+	}
+}
+
+// resubscribe replaces a subscription that ended, as it does when the kernel
+// had to drop messages, and reads what was missed.
+func (w *Watcher) resubscribe(ctx context.Context) {
+	w.links.close()
+	w.addrs.close()
+	for {
+		links, addrs, err := subscribe()
+		if err == nil {
+			w.links, w.addrs = links, addrs
+			w.refresh()
+			return
+		}
+		w.failed(err)
+		select {
+		case <-ctx.Done():
+			w.links, w.addrs = newSubscription[netlink.LinkUpdate](), newSubscription[netlink.AddrUpdate]()
+			return
+		case <-time.After(again):
+		}
+	}
+}
+
+func (w *Watcher) close() {
+	if w.links != nil {
+		w.links.close()
+	}
+	if w.addrs != nil {
+		w.addrs.close()
+	}
+	w.handle.Close()
+}
+
+// A subscription is a stream of netlink messages and the way to end it.
+type subscription[T any] struct {
+	updates chan T
+	done    chan struct{}
+	started bool
+}
+
+func newSubscription[T any]() *subscription[T] {
+	return &subscription[T]{updates: make(chan T, 64), done: make(chan struct{})}
+}
+
+func subscribe() (*subscription[netlink.LinkUpdate], *subscription[netlink.AddrUpdate], error) {
+	links, addrs := newSubscription[netlink.LinkUpdate](), newSubscription[netlink.AddrUpdate]()
+	// A subscription that meets an error closes its channel; that is how Run
+	// learns of it.
+	ignore := func(error) {}
+	err := netlink.LinkSubscribeWithOptions(links.updates, links.done, netlink.LinkSubscribeOptions{
+		ErrorCallback: ignore, ReceiveBufferSize: receiveBuffer})
+	if err != nil {
+		return nil, nil, fmt.Errorf("follow links: %w", err)
+	}
+	links.started = true
+	err = netlink.AddrSubscribeWithOptions(addrs.updates, addrs.done, netlink.AddrSubscribeOptions{
+		ErrorCallback: ignore, ReceiveBufferSize: receiveBuffer})
+	if err != nil {
+		links.close()
+		return nil, nil, fmt.Errorf("follow addresses: %w", err)
+	}
+	addrs.started = true
+	return links, addrs, nil
+}
+
+// drain takes what is waiting.
+func (s *subscription[T]) drain() {
+	for {
+		select {
+		case _, ok := <-s.updates:
+			if !ok {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// close ends the stream. The sender may be waiting for somebody to read; it
+// ends when it sees the channel of done closed, so the rest is read.
+func (s *subscription[T]) close() {
+	select {
+	case <-s.done:
+		return
+	default:
+	}
+	close(s.done)
+	if s.started {
+		go func() {
+			for range s.updates {
+			}
+		}()
+	}
+}
