@@ -1,7 +1,6 @@
 package vip
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,10 +25,8 @@ const (
 	skipStats            = 8  // RTEXT_FILTER_SKIP_STATS, linux/rtnetlink.h
 	attrTypeMask         = ^uint16(unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
 	answerTimeout        = 5 * time.Second
-	eventBuffer          = 4 << 20 // receive buffer for changes, bytes
 	frameBuffer          = 4 << 20 // send buffer for announcements, bytes
 	frameTimeout         = 50 * time.Millisecond
-	retryWatch           = 100 * time.Millisecond
 	requestBufferInitial = batchLen * 96
 )
 
@@ -37,8 +34,7 @@ const (
 type kernelSockets struct {
 	requests *nl.NetlinkSocket
 	handle   *nl.SocketHandle // requests, with the sequence number its users share
-	port     uint32           // of requests; changes made through it carry it
-	changes  *nl.NetlinkSocket
+	changes  *os.File
 	frames   int // packet socket that receives nothing
 	buf      []byte
 }
@@ -58,19 +54,12 @@ func openKernel() (_ *kernelSockets, err error) {
 	if err = k.requests.SetReceiveTimeout(timeval(answerTimeout)); err != nil {
 		return k, fmt.Errorf("set netlink timeout: %w", err)
 	}
-	if k.port, err = k.requests.GetPid(); err != nil {
+	port, err := k.requests.GetPid()
+	if err != nil {
 		return k, fmt.Errorf("read netlink port: %w", err)
 	}
-	k.changes, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
-	if err != nil {
+	if k.changes, err = openChanges(port); err != nil {
 		return k, fmt.Errorf("subscribe to links and addresses: %w", err)
-	}
-	if k.changes.SetReceiveBufferSize(eventBuffer, true) != nil {
-		// Beyond the limit only with CAP_NET_ADMIN in the initial user
-		// namespace; a smaller buffer costs an overrun, which is provided for.
-		if err = k.changes.SetReceiveBufferSize(eventBuffer, false); err != nil {
-			return k, fmt.Errorf("set netlink receive buffer: %w", err)
-		}
 	}
 	if k.frames, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
 		return k, fmt.Errorf("open packet socket: %w", err)
@@ -97,10 +86,7 @@ func (k *kernelSockets) close() error {
 		errs = append(errs, k.requests.Close())
 	}
 	if k.changes != nil {
-		// watch closes it too when its context ends.
-		if err := k.changes.Close(); !errors.Is(err, os.ErrClosed) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, k.changes.Close())
 	}
 	if k.frames >= 0 {
 		errs = append(errs, unix.Close(k.frames))
@@ -226,43 +212,4 @@ func (k *kernelSockets) announce(l *link, ip netip.Addr) error {
 	// The EtherType in network byte order, as struct sockaddr_ll wants it.
 	to.Protocol = binary.NativeEndian.Uint16(frame[12:14])
 	return unix.Sendto(k.frames, frame, 0, &to)
-}
-
-// watch reads changes until ctx ends. An overrun (ENOBUFS) leaves the socket
-// as it was, so it is told, and reading goes on.
-func (k *kernelSockets) watch(ctx context.Context, changed func(change)) error {
-	stop := context.AfterFunc(ctx, func() { k.changes.Close() })
-	defer stop()
-	for {
-		msgs, from, err := k.changes.Receive()
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == unix.EINTR:
-			continue
-		case err == unix.ENOBUFS:
-			changed(change{err: err})
-			continue
-		case errors.Is(err, os.ErrClosed):
-			return err
-		case err != nil:
-			changed(change{err: err})
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(retryWatch):
-			}
-			continue
-		case from.Pid != nl.PidKernel:
-			continue // any process may send to a netlink port
-		}
-		for _, m := range msgs {
-			if m.Header.Pid == k.port {
-				continue // done by apply
-			}
-			if c, ok := parseChange(m); ok {
-				changed(c)
-			}
-		}
-	}
 }
