@@ -204,8 +204,7 @@ func TestBadRequests(t *testing.T) {
 
 func TestReadOnly(t *testing.T) {
 	b := backend()
-	srv := httptest.NewServer(control.Handler(b, true))
-	defer srv.Close()
+	api := control.Handler(b, true)
 	for _, tc := range []struct {
 		method, path string
 		code         int
@@ -223,17 +222,10 @@ func TestReadOnly(t *testing.T) {
 		{"POST", "/api/v1/announce", 404},
 		{"POST", "/api/v1/reload", 404},
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), tc.method, srv.URL+tc.path, strings.NewReader("{}"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := srv.Client().Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode != tc.code {
-			t.Errorf("%s %s: %d, want %d", tc.method, tc.path, resp.StatusCode, tc.code)
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, httptest.NewRequest(tc.method, tc.path, strings.NewReader("{}")))
+		if w.Code != tc.code {
+			t.Errorf("%s %s: %d, want %d", tc.method, tc.path, w.Code, tc.code)
 		}
 	}
 	if n := b.Asked(); len(n) != 0 {
@@ -244,14 +236,9 @@ func TestReadOnly(t *testing.T) {
 // The full API behind a listener that cannot tell who is there refuses.
 func TestUnknownPeer(t *testing.T) {
 	b := backend()
-	srv := httptest.NewServer(control.Handler(b, false))
-	defer srv.Close()
-	resp, err := srv.Client().Post(srv.URL+"/v1/reload", "application/json", strings.NewReader("{}"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusForbidden || len(b.Asked()) != 0 {
-		t.Errorf("status %d, asked %v", resp.StatusCode, b.Asked())
+	w := httptest.NewRecorder()
+	control.Handler(b, false).ServeHTTP(w, httptest.NewRequest("POST", "/v1/reload", strings.NewReader("{}")))
+	if w.Code != http.StatusForbidden || len(b.Asked()) != 0 {
+		t.Errorf("status %d, asked %v", w.Code, b.Asked())
 	}
 }
