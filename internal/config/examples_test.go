@@ -109,6 +109,7 @@ func TestCheckNginx(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, pgrep, curl string
+		wget              string // in place of curl, which is missing then
 		args              []string
 		want              int
 		output            string
@@ -121,15 +122,22 @@ func TestCheckNginx(t *testing.T) {
 		{name: "broken", pgrep: "exit 0", curl: "printf 502", want: 1, output: "http://127.0.0.1/ answers 502\n"},
 		{name: "refused", pgrep: "exit 0", curl: "printf 000; exit 7", want: 1, output: "http://127.0.0.1/ answers 000\n"},
 		{name: "url", pgrep: "exit 0", curl: `for u in "$@"; do :; done; [ "$u" = http://x/ ] && printf 200`, args: []string{"http://x/"}},
+		{name: "wget", pgrep: "exit 0", wget: "echo '  HTTP/1.1 301 Moved' >&2; echo '  HTTP/1.1 200 OK' >&2"},
+		{name: "wget broken", pgrep: "exit 0", wget: "echo '  HTTP/1.1 500 Oops' >&2; exit 8", want: 1, output: "http://127.0.0.1/ answers 500\n"},
+		{name: "wget refused", pgrep: "exit 0", wget: "echo 'connection refused' >&2; exit 4", want: 1, output: "http://127.0.0.1/ answers nothing\n"},
+		{name: "neither", pgrep: "exit 0", want: 1, output: "neither curl nor wget is installed; use --fast\n"},
 	} {
 		dir := t.TempDir()
-		for name, body := range map[string]string{"pgrep": c.pgrep, "curl": c.curl} {
+		for name, body := range map[string]string{"pgrep": c.pgrep, "curl": c.curl, "wget": c.wget, "awk": `exec /usr/bin/awk "$@"`} {
+			if body == "" {
+				continue
+			}
 			if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+body+"\n"), 0o755); err != nil {
 				t.Fatal(err)
 			}
 		}
 		cmd := exec.Command(script, c.args...)
-		cmd.Env = []string{"PATH=" + dir + ":/usr/bin:/bin"}
+		cmd.Env = []string{"PATH=" + dir}
 		out, _ := cmd.CombinedOutput()
 		if got := cmd.ProcessState.ExitCode(); got != c.want || string(out) != c.output {
 			t.Errorf("%s: exit status %d, want %d; output %q, want %q", c.name, got, c.want, out, c.output)

@@ -37,6 +37,7 @@ func Parse(name string, data []byte, env Env) (*Plan, Problems) {
 func parse(name string, data []byte, mode fs.FileMode, env Env) (*Plan, Problems) {
 	r := &reader{file: name, env: env}
 	r.src = readSource(data, r.syntax)
+	r.src.damaged = append(r.src.damaged, r.meant...)
 	b := &builder{reader: r, mode: mode, plan: &Plan{File: name}, checks: map[string]Check{}, instances: map[string]*instance{}, tracked: map[string]bool{}}
 	b.build()
 	problems := r.problems.sorted()
@@ -50,8 +51,15 @@ func parse(name string, data []byte, mode fs.FileMode, env Env) (*Plan, Problems
 // keepalived's there is told the word of this language.
 func (r *reader) syntax(d *document, at int, path []string, what, instead string) {
 	spec, rest := specOf(path)
-	if spec != nil && len(rest) == 1 && spec.find(rest[0]) == nil && strings.HasPrefix(what, "there is no =") {
-		instead, _ = suggestion(spec, rest[0])
+	if spec != nil && len(rest) == 1 && strings.HasPrefix(what, "there is no =") {
+		var meant string
+		if k := spec.find(rest[0]); k != nil && k.kind == kindDuration {
+			instead = "write " + k.name + " = " + k.example()
+		} else if k != nil {
+			// The scanner's own proposal will do.
+		} else if instead, meant = suggestion(spec, rest[0]); meant != "" {
+			r.meant = append(r.meant, append(slices.Clone(path[:len(path)-1]), meant))
+		}
 	}
 	r.report(d, at, keyPath(path), what, instead, false)
 }

@@ -176,11 +176,7 @@ func referenceKey(b *strings.Builder, k *key) {
 		fmt.Fprintf(b, "# %s: %s\n", k.name, notBuilt(k))
 		return
 	}
-	b.WriteString("# " + k.about + "\n# Default: " + k.defaultText())
-	if l := k.limitsText(); l != "" {
-		b.WriteString(". Limits: " + l)
-	}
-	b.WriteString(".\n")
+	fmt.Fprintf(b, "# %s\n#%s\n", k.about, k.terms())
 	if k.shy {
 		b.WriteString("# ")
 	}
@@ -191,10 +187,18 @@ func referenceKey(b *strings.Builder, k *key) {
 func referenceInner(b *strings.Builder, t *table) {
 	for i := range t.keys {
 		k := &t.keys[i]
-		fmt.Fprintf(b, "#   %s: %s Default: %s.", k.name, k.about, k.defaultText())
-		if l := k.limitsText(); l != "" {
-			b.WriteString(" Limits: " + l + ".")
-		}
-		b.WriteByte('\n')
+		fmt.Fprintf(b, "#   %s: %s%s\n", k.name, k.about, k.terms())
 	}
+}
+
+// terms are default and limits of a key as sentences.
+func (k *key) terms() string {
+	out := " Default: " + k.defaultText() + "."
+	if k.required {
+		out = " Required."
+	}
+	if l := k.limitsText(); l != "" {
+		out += " Limits: " + l + "."
+	}
+	return out
 }

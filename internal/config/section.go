@@ -17,6 +17,7 @@ type reader struct {
 	src      *source
 	env      Env
 	problems Problems
+	meant    [][]string // keys that a statement which cannot be read was meant to set
 }
 
 func (r *reader) report(d *document, at int, key, what, instead string, warning bool) {

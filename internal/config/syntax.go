@@ -138,7 +138,7 @@ func (s *source) blankRejected(err error, complain complaint) {
 			start, end = 0, len(s.doc.src)
 			s.vague = true
 		}
-		complain(s.doc, at, nil, plain(err), "")
+		complain(s.doc, at, nil, plain(err), "remove it")
 		s.replace(start, end)
 		return
 	}
@@ -156,6 +156,8 @@ func (s *source) blankRejected(err error, complain complaint) {
 		instead = `write \\ for a backslash, or put the text between single quotes`
 	case strings.Contains(what, "UTF-8"), strings.Contains(what, "control char"):
 		instead = "remove it"
+	case strings.Contains(what, "to end with a newline"):
+		what, instead = "something follows the value that does not belong to it", "remove it"
 	case strings.Contains(what, "leading zeroes"):
 		instead = "write the number without them"
 	}
