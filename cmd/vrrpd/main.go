@@ -65,7 +65,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	var bad *daemon.ConfigError
 	switch {
 	case errors.As(err, &bad):
-		printProblems(stderr, bad.Problems)
+		printProblems(stderr, bad.Problems.Errors())
 		return exitConfig
 	case err != nil:
 		fmt.Fprintln(stderr, "vrrpd:", strings.ReplaceAll(err.Error(), "\n", "; "))
@@ -79,10 +79,11 @@ func checkOnly(file string, stderr io.Writer) int {
 	env := config.HostEnv()
 	env.InterfaceExists = config.InterfaceExists
 	plan, problems := config.Load(file, env)
-	printProblems(stderr, problems)
 	if plan == nil {
+		printProblems(stderr, problems.Errors())
 		return exitConfig
 	}
+	printProblems(stderr, problems)
 	return exitDone
 }
 
