@@ -97,7 +97,7 @@ func TestStatusOfOneInstance(t *testing.T) {
 // Scripts read lists and maps without a look at null first.
 func TestNoNull(t *testing.T) {
 	b := &controltest.Backend{State: control.Status{Instances: []control.Instance{{Name: "web", ActiveRouter: &control.ActiveRouter{}}}}}
-	api := control.Handler(b, true)
+	api := http.StripPrefix("/api", control.Handler(b, true)) // as the daemon mounts it
 	for _, path := range []string{"/api/v1/status", "/api/v1/events"} {
 		w := httptest.NewRecorder()
 		api.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
@@ -204,7 +204,7 @@ func TestBadRequests(t *testing.T) {
 
 func TestReadOnly(t *testing.T) {
 	b := backend()
-	api := control.Handler(b, true)
+	api := http.StripPrefix("/api", control.Handler(b, true)) // as the daemon mounts it
 	for _, tc := range []struct {
 		method, path string
 		code         int

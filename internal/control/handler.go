@@ -38,8 +38,8 @@ type route struct {
 }
 
 // Handler is the API under /v1/. With readOnly it is what may be seen over the
-// network: under /api/v1/, and nothing in it changes state. Otherwise changes
-// are taken on connections of a [Listen] listener only (see [Server]).
+// network: nothing in it changes state. Otherwise changes are taken on
+// connections of a [Listen] listener only (see [Server]).
 func Handler(b Backend, readOnly bool) *API {
 	a := &API{
 		b:            b,
@@ -48,22 +48,18 @@ func Handler(b Backend, readOnly bool) *API {
 		followers:    make(chan struct{}, maxFollowers),
 		closed:       make(chan struct{}),
 	}
-	prefix := "/v1"
-	if readOnly {
-		prefix = "/api/v1"
-	}
 	a.routes = map[string]route{
-		prefix + "/status":        {http.MethodGet, a.status},
-		prefix + "/explain":       {http.MethodGet, a.explain},
-		prefix + "/events":        {http.MethodGet, a.events},
-		prefix + "/events/follow": {http.MethodGet, a.follow},
-		prefix + "/config":        {http.MethodGet, a.config},
+		"/v1/status":        {http.MethodGet, a.status},
+		"/v1/explain":       {http.MethodGet, a.explain},
+		"/v1/events":        {http.MethodGet, a.events},
+		"/v1/events/follow": {http.MethodGet, a.follow},
+		"/v1/config":        {http.MethodGet, a.config},
 	}
 	if !readOnly {
-		a.routes[prefix+"/demote"] = route{http.MethodPost, a.demote}
-		a.routes[prefix+"/promote"] = route{http.MethodPost, a.named(b.Promote)}
-		a.routes[prefix+"/announce"] = route{http.MethodPost, a.named(b.Announce)}
-		a.routes[prefix+"/reload"] = route{http.MethodPost, a.reload}
+		a.routes["/v1/demote"] = route{http.MethodPost, a.demote}
+		a.routes["/v1/promote"] = route{http.MethodPost, a.named(b.Promote)}
+		a.routes["/v1/announce"] = route{http.MethodPost, a.named(b.Announce)}
+		a.routes["/v1/reload"] = route{http.MethodPost, a.reload}
 	}
 	return a
 }
