@@ -196,7 +196,7 @@ func (l *listener) release(uid uint32, trusted bool) {
 // fresh socket's buffer at once is not worth a goroutine.
 func turnAway(c *net.UnixConn) {
 	const body = `{"error":"too many connections to the control socket"}` + "\n"
-	c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)) //nolint:errcheck // the close below is what counts
+	c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
 	io.WriteString(c, fmt.Sprintf("HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(body), body))
 	c.Close()
 }
