@@ -18,6 +18,7 @@ import (
 	"vrrpd/internal/control"
 	"vrrpd/internal/daemon"
 	"vrrpd/internal/metrics"
+	"vrrpd/internal/web"
 )
 
 // serve runs the daemon until it is told to stop.
@@ -37,6 +38,7 @@ func serve(file string, stderr io.Writer) error {
 		Observer: daemon.Observer{Takeover: observed.Takeover, Lag: observed.Lag},
 		Handler: func(d *daemon.Daemon) http.Handler {
 			mux := http.NewServeMux()
+			mux.Handle("GET /{$}", web.Handler(d.Status))
 			mux.Handle("GET /metrics", observed.Handler(d.Snapshot))
 			mux.Handle("/api/", http.StripPrefix("/api", control.Handler(d, true)))
 			return mux
