@@ -82,6 +82,14 @@ func addressCount(inst *instance) string {
 	return fmt.Sprintf("%d addresses", n)
 }
 
+// plural counts things that take an s.
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 // Promote lifts demotions.
 func (d *Daemon) Promote(ctx context.Context, r control.Names) (*control.Outcome, error) {
 	out := &control.Outcome{}

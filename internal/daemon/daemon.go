@@ -237,7 +237,7 @@ func (d *Daemon) begin(ifaces netif.Snapshot, before *savedState) {
 	})
 	d.checks.apply(plan.Checks, plan.Node)
 	d.serveHTTP(plan)
-	d.say(levelInfo, kindDaemon, fmt.Sprintf("started with %d instances and %d checks from %s", len(plan.Instances), len(plan.Checks), d.opts.File))
+	d.say(levelInfo, kindDaemon, fmt.Sprintf("started from %s: %s, %s", d.opts.File, plural(len(plan.Instances), "instance"), plural(len(plan.Checks), "check")))
 }
 
 // leftoverOwner is in whose name addresses of an earlier run are removed.

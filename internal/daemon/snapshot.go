@@ -94,6 +94,10 @@ func (e *engine) describe(now vrrp.Instant, inst *instance) control.Instance {
 		others := healthcheck.Effective(c.Priority, inst.parts)
 		i.Priority.Parts = append(i.Priority.Parts, control.Part{Source: "demoted", Weight: int(vrrp.PriorityDemoted) - int(others)})
 	}
+	i.Track = []string{}
+	for _, t := range c.Track {
+		i.Track = append(i.Track, t.Check)
+	}
 	for _, a := range c.Addresses {
 		i.Addresses = append(i.Addresses, a.Prefix.String())
 	}
