@@ -388,20 +388,26 @@ func TestKernelOverrun(t *testing.T) {
 		c.add(address(fmt.Sprintf("10.9.9.%d/24", i+1)))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	heard := make(chan change, 1000)
-	done := make(chan error, 1)
-	go func() { done <- k.watch(ctx, func(c change) { heard <- c }) }()
-	for c := range heard {
-		if c.index == 0 && c.err == unix.ENOBUFS {
-			break
-		}
-	}
 	late := netip.MustParseAddr("192.0.2.10")
-	c.add(address("192.0.2.10/24"))
-	for c := range heard {
-		if c.ip == late {
-			break
-		}
+	overruns := 0
+	heard := make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		done <- k.watch(ctx, func(what change) {
+			switch {
+			case what.index == 0 && what.err == unix.ENOBUFS:
+				if overruns++; overruns == 1 {
+					c.add(address("192.0.2.10/24"))
+				}
+			case what.ip == late:
+				close(heard)
+			}
+		})
+	}()
+	select {
+	case <-heard:
+	case <-time.After(patience):
+		t.Error("a change right after the overrun was not heard")
 	}
 	cancel()
 	must(t, <-done)
@@ -429,7 +435,11 @@ func TestKernelThousandAddresses(t *testing.T) {
 			defer ear.mu.Unlock()
 			return slices.Clone(ear.heard)
 		}
-		eventually(t, "all announcements", func() bool { return len(all()) >= n })
+		loud := n
+		if ear.small {
+			loud = n / 10
+		}
+		eventually(t, "all announcements", func() bool { return len(all()) >= loud })
 		h := all()
 		if got := len(c.addresses()); got != n+1 {
 			t.Fatalf("%d addresses, want %d", got, n+1)
@@ -443,7 +453,7 @@ func TestKernelThousandAddresses(t *testing.T) {
 		}
 		ms := func(d time.Duration) string { return fmt.Sprintf("%.2f ms", d.Seconds()*1000) }
 		t.Logf("Set returned after %s; announcements heard: first %s, median %s, last %s; Held %s; removed after %s",
-			ms(set), ms(h[0].at.Sub(start)), ms(h[n/2].at.Sub(start)), ms(h[n-1].at.Sub(start)), ms(held.At.Sub(start)), ms(e.At.Sub(released)))
+			ms(set), ms(h[0].at.Sub(start)), ms(h[len(h)/2].at.Sub(start)), ms(h[len(h)-1].at.Sub(start)), ms(held.At.Sub(start)), ms(e.At.Sub(released)))
 		if d := held.At.Sub(start); d > 2*time.Second {
 			t.Errorf("adding took %v", d)
 		}

@@ -74,8 +74,10 @@ func ignorePort(fd int, port uint32) error {
 		&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
 }
 
-// watch reads changes until ctx ends. An overrun (ENOBUFS) leaves the socket
-// as it was, so it is told, and reading goes on.
+// watch reads changes until ctx ends. An overrun (ENOBUFS) leaves the socket as
+// it was, and reading goes on. It is told only when the queue has been emptied:
+// until then the kernel drops further notifications without another error, so
+// who listed everything earlier would miss them.
 func (k *kernelSockets) watch(ctx context.Context, changed func(change)) error {
 	conn, err := k.changes.SyscallConn()
 	if err != nil {
@@ -85,13 +87,14 @@ func (k *kernelSockets) watch(ctx context.Context, changed func(change)) error {
 	stop := context.AfterFunc(ctx, func() { _ = k.changes.SetReadDeadline(time.Now()) })
 	defer stop()
 	buf := make([]byte, changeLen)
+	overrun := false
 	for ctx.Err() == nil {
 		var n int
 		var from unix.Sockaddr
 		var failure error
 		err := conn.Read(func(fd uintptr) bool {
 			n, from, failure = unix.Recvfrom(int(fd), buf, 0)
-			return failure != unix.EAGAIN
+			return failure != unix.EAGAIN || overrun
 		})
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil:
@@ -102,7 +105,10 @@ func (k *kernelSockets) watch(ctx context.Context, changed func(change)) error {
 			readChanges(buf[:n], from, changed)
 		case failure == unix.EINTR:
 		case failure == unix.ENOBUFS:
-			changed(change{err: failure})
+			overrun = true
+		case failure == unix.EAGAIN: // empty
+			overrun = false
+			changed(change{err: unix.ENOBUFS})
 		default:
 			changed(change{err: failure})
 			select {
