@@ -1,0 +1,9 @@
+package integration
+
+import (
+	"testing"
+
+	"vrrpd/internal/lab"
+)
+
+func TestMain(m *testing.M) { lab.Main(m) }
