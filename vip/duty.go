@@ -30,11 +30,13 @@ func (d *duty) current() bool { return d.order.guard.Load() == d.serial }
 
 // A goal is one address that must be present or absent.
 type goal struct {
-	addr  Address
-	duty  *duty
-	hold  bool
-	owner bool // Want.Owner
-	epoch uint64
+	addr Address
+	duty *duty
+	// What was last assigned.
+	follows *duty
+	hold    bool
+	owner   bool // Want.Owner
+	epoch   uint64
 
 	schedule  schedule
 	announced bool  // once, in this epoch; or it cannot be
@@ -89,15 +91,16 @@ func (p *pace) succeeded(now time.Time) { *p = pace{notYet: now.Add(fightPause)}
 
 func (p *pace) ready(now time.Time) bool { return !p.notYet.After(now) }
 
-// take fetches the orders that changed; false: none did.
-func (w *worker) take(now time.Time) bool {
+// take fetches the orders that changed.
+func (w *worker) take(now time.Time) {
 	k := w.keeper
 	k.mu.Lock()
 	if w.taken == k.serial {
 		k.mu.Unlock()
-		return false
+		return
 	}
 	w.taken = k.serial
+	relisted := false
 	for _, o := range k.changed {
 		o.queued = false
 		d := w.byOrder[o]
@@ -106,21 +109,26 @@ func (w *worker) take(now time.Time) bool {
 			w.byOrder[o] = d
 			w.duties = append(w.duties, d)
 		}
+		relisted = relisted || !sameAddresses(d.want.Addresses, o.want.Addresses)
 		d.follow(o)
 	}
 	k.changed = k.changed[:0]
 	k.mu.Unlock()
 
 	slices.SortFunc(w.duties, func(a, b *duty) int { return cmp.Compare(a.order.id, b.order.id) })
-	w.setGoals(now)
-	return true
+	if relisted || w.contested {
+		w.setGoals(now)
+	}
+	w.assignGoals(now)
 }
 
 // follow copies an order. Called with Keeper.mu locked.
 func (d *duty) follow(o *order) {
 	switch {
 	case o.want.Hold:
-		d.oweHeld = d.oweHeld || o.epoch != d.epoch
+		if o.epoch != d.epoch {
+			d.oweHeld, d.removed = true, nil
+		}
 		d.oweRelease = false
 	case d.want.Hold:
 		d.oweHeld, d.oweRelease = false, true
@@ -133,7 +141,9 @@ func (d *duty) follow(o *order) {
 
 // setGoals lists what must be present, then what must be absent. Of two duties
 // that name the same address the one that holds it wins, then the older one.
+// As long as no list changes and no address is contested, the goals last.
 func (w *worker) setGoals(now time.Time) {
+	w.contested = false
 	known := make(map[key]*goal, len(w.goals))
 	for _, g := range w.goals {
 		known[g.key()] = g
@@ -149,6 +159,7 @@ func (w *worker) setGoals(now time.Time) {
 			for _, a := range d.want.Addresses {
 				k := key{a.Interface, a.Prefix}
 				if listed[k] {
+					w.contested = true
 					continue
 				}
 				listed[k] = true
@@ -157,12 +168,20 @@ func (w *worker) setGoals(now time.Time) {
 					g = &goal{}
 					fresh = true
 				}
-				g.assign(d, a, now)
+				g.duty, g.addr = d, a
 				w.goals = append(w.goals, g)
 			}
 		}
 	}
+	if fresh || len(w.goals) != len(known) {
+		w.publishInterests()
+	}
+}
+
+// assignGoals has all goals follow their duties.
+func (w *worker) assignGoals(now time.Time) {
 	for _, g := range w.goals {
+		g.assign(now)
 		switch {
 		case !g.hold || !g.installed:
 		case g.duty.again:
@@ -174,19 +193,17 @@ func (w *worker) setGoals(now time.Time) {
 	for _, d := range w.duties {
 		d.again, d.retime = false, false
 	}
-	if fresh || len(w.goals) != len(known) {
-		w.publishInterests()
-	}
 }
 
-// assign makes g a goal of d. An address that is installed already, held
+// assign has g follow its duty. An address that is installed already, held
 // before or by another owner, stays where it is and is announced anew.
-func (g *goal) assign(d *duty, a Address, now time.Time) {
-	g.addr, g.owner = a, d.want.Owner
-	if g.duty == d && g.hold == d.want.Hold && g.epoch == d.epoch {
+func (g *goal) assign(now time.Time) {
+	d := g.duty
+	g.owner = d.want.Owner
+	if g.follows == d && g.hold == d.want.Hold && g.epoch == d.epoch {
 		return
 	}
-	g.duty, g.hold, g.epoch = d, d.want.Hold, d.epoch
+	g.follows, g.hold, g.epoch = d, d.want.Hold, d.epoch
 	g.pace, g.err, g.sendErr = pace{}, nil, nil
 	g.lost, g.announced = false, false
 	g.schedule.stop()

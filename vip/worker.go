@@ -23,8 +23,10 @@ type worker struct {
 	taken   uint64 // serial of the latest order taken
 	byOrder map[*order]*duty
 	duties  []*duty // by age
-	goals   []*goal // those to be held first
+	goals   []*goal
 	ours    map[place]*holding
+	// contested: several duties name an address, so whose it is may change.
+	contested bool
 
 	view     *view
 	verify   bool // read the kernel again before anything is said to be done
