@@ -33,24 +33,25 @@ var entered = errNotEntered
 
 // Main is a TestMain: it enters the lab and runs the tests there. Where the
 // machine does not allow namespaces the tests still run, and those that ask
-// for a lab are skipped, or fail if VRRPD_REQUIRE_ALL=1.
-func Main(m interface{ Run() int }) {
-	if err := Enter(); err != nil {
+// for a lab are skipped, or fail if VRRPD_REQUIRE_ALL=1. What before does is
+// described with Enter.
+func Main(m interface{ Run() int }, before ...func(dir string) error) {
+	if err := Enter(before...); err != nil {
 		entered = err
 	}
 	os.Exit(m.Run())
 }
 
-// Inside reports whether the program already runs inside the lab. What must
-// happen outside (building binaries, anything with the real network) goes
-// before Enter, guarded by it.
-func Inside() bool { return os.Getenv(stageVar) != "" }
-
 // Enter moves the program into the lab. It returns nil inside the lab; outside
 // it returns only if the lab could not be made, and otherwise exits with the
 // status of the program inside. Call it before anything else: the
 // program starts again from the top.
-func Enter() error {
+//
+// What must happen once and outside, where the real network is (building
+// programs, say), goes into before: it gets a directory that stays for as long
+// as the lab does, and what it puts into the environment is there inside. If it
+// fails the program ends.
+func Enter(before ...func(dir string) error) error {
 	switch os.Getenv(stageVar) {
 	case stageInside:
 		entered = nil
@@ -70,7 +71,10 @@ func Enter() error {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return fmt.Errorf("make the lab's directory: %w", err)
 	}
-	status, err := runOuter(dir)
+	status, err := 1, error(nil)
+	if setUp(dir, before) {
+		status, err = runOuter(dir)
+	}
 	if os.Getenv("VRRPD_LAB_KEEP") != "" {
 		fmt.Fprintln(os.Stderr, "lab: logs and captures are in", dir)
 	} else if rmErr := os.RemoveAll(dir); rmErr != nil {
@@ -81,6 +85,17 @@ func Enter() error {
 	}
 	os.Exit(status)
 	return nil
+}
+
+// setUp does what comes before the lab and reports whether it went well.
+func setUp(dir string, before []func(dir string) error) bool {
+	for _, f := range before {
+		if err := f(dir); err != nil {
+			complain(err)
+			return false
+		}
+	}
+	return true
 }
 
 // runOuter runs the program as process 1 of new namespaces and returns its exit

@@ -65,7 +65,7 @@ type guestJob struct {
 // The guest sees the machine's files, read-only; what it writes to /run and
 // /tmp is its own and goes with it (VRRPD_LAB_KEEP keeps the lab's directory). It
 // boots in about three seconds. Its clock ticks at 100 Hz: it is for behaviour,
-// not for timing. Programs must be built before, outside: see [Inside].
+// not for timing. Programs must be built before, outside: see [Enter].
 func InUML(t T, modules ...string) bool {
 	t.Helper()
 	if os.Getenv(guestVar) != "" {
