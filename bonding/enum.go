@@ -235,8 +235,11 @@ func (p PortState) String() string {
 }
 
 func enumName(what string, names []string, n uint8) string {
-	if n == 0 || int(n) > len(names) {
-		return fmt.Sprintf("unknown %s %d", what, int(n)-1)
+	if n == 0 {
+		return "unset"
+	}
+	if int(n) > len(names) {
+		return fmt.Sprintf("unknown %s %d", what, n-1)
 	}
 	return names[n-1]
 }

@@ -131,10 +131,11 @@ func trouble(b *Bond, l *Link) string {
 		return "set down"
 	case !l.Carrier:
 		return "down"
+	case l.MII != MIIUp && b.ARPInterval > 0:
+		// "Going back" too: the ARP monitor says so of the link it tries next.
+		return "down, ARP targets silent"
 	case l.MII == MIIGoingBack:
 		return "coming back, held by updelay"
-	case l.MII != MIIUp && b.ARPInterval > 0:
-		return "down, ARP targets silent"
 	case l.MII != MIIUp:
 		return "down"
 	case b.Mode == Mode8023AD:

@@ -78,6 +78,10 @@ func TestJudge(t *testing.T) {
 		{"ARP targets silent on one link", changed(sound(), func(b *Bond) {
 			b.MIIMon, b.ARPInterval, b.Links[1].MII = 0, time.Second, MIIDown
 		}), Policy{}, Degraded, "eth1: down, ARP targets silent"},
+		{"ARP monitor trying one dead link after the other", changed(sound(), func(b *Bond) {
+			b.MIIMon, b.ARPInterval, b.ActiveLink = 0, time.Second, ""
+			b.Links[0].MII, b.Links[1].MII = MIIDown, MIIGoingBack
+		}), Policy{}, Failed, "no usable link; eth0: down, ARP targets silent; eth1: down, ARP targets silent"},
 		{"both links down", changed(sound(), func(b *Bond) {
 			cut(&b.Links[0])
 			cut(&b.Links[1])

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"reflect"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -58,7 +57,7 @@ type Watcher struct {
 	refresh atomic.Bool
 	lost    atomic.Uint64
 	known   map[int]bool // indexes of bonds and their links
-	closing sync.Once
+	closed  atomic.Bool
 }
 
 type syscallConn interface {
@@ -72,7 +71,7 @@ func NewWatcher() (*Watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	sub, err := subscribe()
+	sub, err := subscribe(receiveBuffer)
 	if err != nil {
 		h.Close()
 		return nil, fmt.Errorf("subscribe to link messages: %w", err)
@@ -86,14 +85,14 @@ func NewWatcher() (*Watcher, error) {
 	return &Watcher{handle: h, sub: sub, raw: raw, buf: make([]byte, 1<<16)}, nil
 }
 
-func subscribe() (*os.File, error) {
+func subscribe(buffer int) (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
 	}
 	// Without CAP_NET_ADMIN the ordinary limit holds; losses are made up for.
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
 	}
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK}); err != nil {
 		unix.Close(fd)
@@ -118,14 +117,16 @@ func (w *Watcher) Refresh() {
 // Close ends a Watcher that Run was never called on, or a Run. It may be
 // called more than once.
 func (w *Watcher) Close() error {
-	var err error
-	w.closing.Do(func() { err = errors.Join(w.sub.Close(), w.handle.Close()) })
-	return err
+	if w.closed.Swap(true) {
+		return nil
+	}
+	return errors.Join(w.sub.Close(), w.handle.Close())
 }
 
 // Run reads the bonds, and again at every change, and calls report with the
 // first reading and each one that differs from the last. It returns when ctx
-// is done (nil) or the subscription cannot be read, and closes the Watcher.
+// is done (nil) or the subscription cannot be read (os.ErrClosed after Close),
+// and closes the Watcher.
 // report is called from Run's goroutine; while it runs nothing is missed, but
 // nothing is reported either.
 func (w *Watcher) Run(ctx context.Context, report func(*Update)) error {
@@ -152,6 +153,9 @@ func (w *Watcher) Run(ctx context.Context, report func(*Update)) error {
 				break
 			}
 			changed, err := w.receive()
+			if err != nil && w.closed.Load() {
+				err = os.ErrClosed // what a raw read says of it is internal to os
+			}
 			if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 				return fmt.Errorf("follow link messages: %w", err)
 			}
