@@ -17,7 +17,7 @@ import (
 )
 
 // Host is one machine of the lab: a network namespace with a loopback, and a
-// mount namespace with a /run and a /sys of its own.
+// mount namespace with a /run, a /var/tmp and a /sys of its own.
 type Host struct {
 	Name string
 
@@ -54,8 +54,14 @@ func (h *Host) makeNamespaces() error {
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			return fmt.Errorf("make the mounts private: %w", err)
 		}
-		if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"); err != nil {
-			return fmt.Errorf("mount /run: %w", err)
+		// /var/tmp because FRR leaves directories there.
+		for dir, options := range map[string]string{"/run": "mode=755", "/var/tmp": "mode=1777"} {
+			if strings.HasPrefix(h.lab.dir, dir+"/") {
+				continue // it would be hidden
+			}
+			if err := unix.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
+				return fmt.Errorf("mount %s: %w", dir, err)
+			}
 		}
 		// sysfs shows the interfaces of the namespace it was mounted in.
 		if err := unix.Mount("sysfs", "/sys", "sysfs", 0, ""); err != nil {

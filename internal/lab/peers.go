@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Keepalived runs keepalived on the host with these routers as instances VI_1,
@@ -115,20 +118,31 @@ func (h *Host) frrDaemon(name, user, group string) *Process {
 		"-i", frrState+"/"+name+".pid", "-f", frrState+"/"+name+".conf", "--log", "stdout")
 }
 
-// frrUser is the account FRR runs under: its own, unless this is a user
-// namespace in which no other exists.
+// frrUser is the account FRR runs under: its own, or root in a user namespace
+// in which no other exists.
 func (h *Host) frrUser() (account *user.User, group string) {
 	h.lab.t.Helper()
 	account, err := user.Lookup("frr")
 	if err != nil {
 		h.lab.t.Fatalf("%s: FRR's user: %v", h.Name, err)
 	}
-	probe := h.lab.WriteFile("owner", "")
-	if chownAll(account, probe) == nil {
+	if chownAll(account, h.lab.WriteFile("owner", "")) == nil {
 		return account, "frr"
+	}
+	// FRR insists that its user be in the group frrvty.
+	groups, err := os.ReadFile("/etc/group")
+	if err != nil {
+		h.lab.t.Fatalf("%s: FRR's group: %v", h.Name, err)
+	}
+	file := h.lab.WriteFile("group", frrvty.ReplaceAllString(string(groups), "${1}root"))
+	if err := h.Do(func() error { return unix.Mount(file, "/etc/group", "", unix.MS_BIND, "") }); err != nil {
+		h.lab.t.Fatalf("%s: FRR's group: %v", h.Name, err)
 	}
 	return &user.User{Username: "root", Uid: "0", Gid: "0"}, "root"
 }
+
+// frrvty is the line of that group, without its members.
+var frrvty = regexp.MustCompile(`(?m)^(frrvty:[^:]*:[^:]*:).*$`)
 
 func chownAll(account *user.User, paths ...string) error {
 	uid, err := strconv.Atoi(account.Uid)
