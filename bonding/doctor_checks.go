@@ -265,10 +265,10 @@ func (d *doctor) arpMonitor() {
 			f.Fix = d.set("arp_ip_target", b.ARPTargets[0].String()+",SWITCH")
 		}
 	}
-	if b.Mode == ModeActiveBackup && b.ARPValidate == ARPValidateNone {
+	if b.Mode == ModeActiveBackup && b.ARPValidate != ARPValidateAll {
 		f := d.finding("arp_not_validated", Notice, "")
-		f.What = "arp_validate is none: any frame counts as an answer"
-		f.Cost = "a backup link behind a dead uplink is taken for good as long as its switch sends anything"
+		f.What = fmt.Sprintf("arp_validate is %s: on some links any frame counts as an answer", b.ARPValidate)
+		f.Cost = "a link behind a dead uplink is taken for good as long as its switch sends anything, and the bond may go back and forth between dead links"
 		f.Fix = d.set("arp_validate", "all")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -171,6 +172,31 @@ func TestDoctorText(t *testing.T) {
 	}
 	if Text(nil) != "" {
 		t.Error("no findings are not silent")
+	}
+}
+
+// docs/bonding.md lists every finding with its severity.
+func TestDocumentedFindings(t *testing.T) {
+	doc, err := os.ReadFile("../docs/bonding.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("doctor_checks.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`d\.finding\((?:"([a-z_]+)"|delay\.option\+"(_[a-z]+)"), (Error|Warning|Notice),`).FindAllStringSubmatch(string(source), -1)
+	if n := strings.Count(string(source), "d.finding("); n != len(found) || n < 20 {
+		t.Errorf("%d findings, %d understood", n, len(found))
+	}
+	for _, f := range found {
+		code := "`" + f[1] + "`"
+		if f[2] != "" {
+			code = "`updelay" + f[2] + "`, `downdelay" + f[2] + "`"
+		}
+		if row := "| " + code + " | " + strings.ToLower(f[3]) + " |"; !strings.Contains(string(doc), row) {
+			t.Errorf("docs/bonding.md has no %s", row)
+		}
 	}
 }
 

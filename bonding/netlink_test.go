@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
+
+	"vrrpd/internal/lab"
 )
 
 // bondMessage is the body of an RTM_NEWLINK about a bond with every attribute.
@@ -158,7 +160,7 @@ func namespace(t *testing.T) {
 	t.Helper()
 	runtime.LockOSThread() // never unlocked: the thread ends with the test
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		missing(t, "a network namespace cannot be made: "+err.Error()+"; run as root")
+		lab.Missing(t, "a network namespace cannot be made: %v", err)
 	}
 }
 
@@ -213,7 +215,7 @@ func TestWatcherWithoutBonds(t *testing.T) {
 		t.Errorf("first: %+v", u)
 	}
 	if out, err := exec.Command("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth1").CombinedOutput(); err != nil {
-		missing(t, "ip link: "+err.Error()+": "+string(out))
+		lab.Missing(t, "ip link: %v: %s", err, out)
 	}
 	cancel()
 	if err := <-done; err != nil {
