@@ -32,6 +32,9 @@ const (
 	EventReconfigure
 	// EventSource sets the address our advertisements come from.
 	EventSource
+	// EventAlone says that the router belongs to no group any more: the
+	// faults of the other members are not its own now.
+	EventAlone
 
 	// The remaining events come from the router's Group.
 	eventGroupPromote // every member is ready: become active

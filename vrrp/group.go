@@ -27,15 +27,14 @@ func NewGroup(routers []*Router, labels []string) *Group {
 	return &Group{members: routers, labels: labels}
 }
 
-// Dissolve makes the members stand alone again, each in the state it is in.
-func (g *Group) Dissolve(now Instant) []MemberAction {
-	g.actions = g.actions[:0]
-	for i, r := range g.members {
+// Dissolve unties the members, each in the state it is in. Nothing happens to
+// them yet: a member may join another group, is stopped, or is to be told
+// EventAlone. In between, none could become active by mistake because it no
+// longer waits for the others.
+func (g *Group) Dissolve() {
+	for _, r := range g.members {
 		r.group, r.follower = false, false
-		g.collect(i, r.Step(now, Event{Kind: eventGroupFault}))
-		g.collect(i, r.Step(now, Event{Kind: EventHold, Reasons: r.holds}))
 	}
-	return g.actions
 }
 
 // State is the state of the group as a whole.

@@ -115,6 +115,10 @@ func (r *Router) Step(now Instant, e Event) []Action {
 		r.reconfigure(now, e.Config)
 	case EventSource:
 		r.setSource(now, e.Source)
+	case EventAlone:
+		r.groupFaults = nil
+		r.faultsChanged(now)
+		r.retry(now)
 	case eventGroupPromote:
 		if r.Ready() {
 			r.becomeActive(now, r.takeoverRecord(now))

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"vrrpd/internal/config"
 	"vrrpd/vrrp"
@@ -12,9 +13,10 @@ import (
 
 // restored is what an earlier run of the daemon left for an instance.
 type restored struct {
-	form vrrp.ChecksumForm
-	hard bool
-	down bool // demoted with --persist
+	form  vrrp.ChecksumForm
+	hard  bool
+	down  bool      // demoted with --persist
+	until time.Time // … and with --for; zero: without an end
 }
 
 // apply makes a plan the one in force. It changes only what differs: an
@@ -36,10 +38,7 @@ func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before map[identity]
 		}
 		kept[inst.id] = inst
 	}
-	e.dissolve(now, func(g *group) bool {
-		same := slices.ContainsFunc(plan.Groups, func(c config.Group) bool { return reflect.DeepEqual(g.cfg, c) })
-		return !same || slices.ContainsFunc(g.members, func(m *instance) bool { return slices.Contains(gone, m) })
-	})
+	left := e.dissolve(func(g *group) bool { return !g.stays(plan, gone) })
 	e.remove(now, gone)
 
 	var fresh []*instance
@@ -71,16 +70,37 @@ func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before map[identity]
 		e.attach(inst)
 	}
 	e.regroup(plan.Groups)
+	for _, inst := range left {
+		if inst.group == nil && !slices.Contains(gone, inst) {
+			e.step(now, inst, vrrp.Event{Kind: vrrp.EventAlone})
+		}
+	}
 	e.assessAll(now)
 	for _, inst := range fresh {
-		if b := before[inst.id]; b.down {
-			inst.persist = true
+		if b := before[inst.id]; b.down && (b.until.IsZero() || time.Now().Before(b.until)) {
+			inst.persist, inst.until = true, b.until
 			e.step(now, inst, vrrp.Event{Kind: vrrp.EventDemote, Demotion: demotionOf(b.hard)})
 		}
 		e.start(now, inst)
 	}
-	e.out.saved()
+	e.save()
 	return changes
+}
+
+// stays reports whether a group goes on under a plan: the same names for the
+// same routers. Names may have been swapped.
+func (g *group) stays(plan *config.Plan, gone []*instance) bool {
+	same := slices.ContainsFunc(plan.Groups, func(c config.Group) bool { return reflect.DeepEqual(g.cfg, c) })
+	if !same {
+		return false
+	}
+	for i, m := range g.members {
+		at := slices.IndexFunc(plan.Instances, func(c config.Instance) bool { return c.Name == g.cfg.Instances[i] })
+		if at < 0 || identityOf(&plan.Instances[at]) != m.id || slices.Contains(gone, m) {
+			return false
+		}
+	}
+	return true
 }
 
 // start starts an instance. Its addresses must not be here until it says so.
@@ -136,20 +156,21 @@ func (e *engine) remove(now vrrp.Instant, gone []*instance) {
 	}
 }
 
-// dissolve makes the members of some groups stand alone.
-func (e *engine) dissolve(now vrrp.Instant, which func(*group) bool) {
+// dissolve unties the members of some groups and returns them. What becomes
+// of each is for the caller to say: stopped, in another group, or alone.
+func (e *engine) dissolve(which func(*group) bool) (left []*instance) {
 	e.groups = slices.DeleteFunc(e.groups, func(g *group) bool {
 		if !which(g) {
 			return false
 		}
+		g.machine.Dissolve()
 		for _, m := range g.members {
 			m.group = nil
 		}
-		for _, a := range g.machine.Dissolve(now) {
-			e.carryOut(now, g.members[a.Member], a.Action)
-		}
+		left = append(left, g.members...)
 		return true
 	})
+	return left
 }
 
 // regroup makes the groups of a plan that are not there yet, and puts all in
@@ -186,11 +207,16 @@ func (e *engine) named(name string) *instance {
 	return nil
 }
 
-// stop stops everything, in the order of the file.
+// stop stops everything, in the order of the file. The groups are untied
+// first, so that a member goes straight to where it ends.
 func (e *engine) stop(now vrrp.Instant) {
-	e.dissolve(now, func(*group) bool { return true })
+	groups := slices.Clone(e.groups)
+	e.dissolve(func(*group) bool { return true })
 	for _, inst := range e.instances {
 		e.step(now, inst, vrrp.Event{Kind: vrrp.EventShutdown})
+	}
+	for _, g := range groups {
+		e.groupChanged(g)
 	}
 	e.flush(now)
 	for _, inst := range e.instances {

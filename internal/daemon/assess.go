@@ -49,13 +49,15 @@ func (e *engine) tracked(inst *instance) []healthcheck.Tracked {
 		members = inst.group.members
 	}
 	var out []healthcheck.Tracked
+	var elsewhere []string // faults of other members: they arrive through the group
 	for _, m := range members {
 		for _, t := range m.cfg.Track {
-			if slices.ContainsFunc(out, func(o healthcheck.Tracked) bool { return o.Name == t.Check }) {
+			if slices.ContainsFunc(out, func(o healthcheck.Tracked) bool { return o.Name == t.Check }) || slices.Contains(elsewhere, t.Check) {
 				continue
 			}
 			if t.Weight == 0 && m != inst {
-				continue // a fault of another member arrives through the group
+				elsewhere = append(elsewhere, t.Check)
+				continue
 			}
 			tr := healthcheck.Tracked{Name: t.Check, Weight: t.Weight}
 			if c := e.checks[t.Check]; c != nil {
@@ -145,11 +147,14 @@ func (e *engine) openPort(p *port) {
 			w.Close()
 		}
 	}
-	if p.err = err; err != nil {
-		e.tell(note{kind: kindInterface, level: levelError, text: "cannot use " + p.name + ": " + err.Error()})
+	if err != nil {
+		if p.err == nil || p.err.Error() != err.Error() { // it is tried every second
+			e.tell(note{kind: kindInterface, level: levelError, text: "cannot use " + p.name + ": " + err.Error()})
+		}
+		p.err = err
 		return
 	}
-	p.wire = w
+	p.wire, p.err = w, nil
 }
 
 func (e *engine) closePort(p *port) {
@@ -157,6 +162,8 @@ func (e *engine) closePort(p *port) {
 		e.out.unwatch(p.wire)
 		p.wire.Close()
 		p.wire = nil
+		clear(p.queued) // what had not left is gone with it
+		p.queued = p.queued[:0]
 	}
 	p.err = nil
 }

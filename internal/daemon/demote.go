@@ -26,24 +26,22 @@ func (e *engine) demote(now vrrp.Instant, list []*instance, r control.DemoteRequ
 	for _, inst := range list {
 		d := demoting{inst: inst, name: inst.cfg.Name, timeout: inst.cfg.HandoverTimeout, started: time.Now()}
 		was := inst.router.Demotion()
-		// A plain demotion does not lift a hard one, and a longer word given
-		// later (for, persist) counts.
 		d.unchanged = was == demotion || was == vrrp.DemotedHard
-		if d.unchanged && r.For == 0 && r.Persist == inst.persist {
-			d.number = inst.demotion
-			out = append(out, d)
-			continue
+		// Demoting again takes nothing back: a plain demotion does not lift a
+		// hard one, nor one that is to persist. An end given later counts.
+		inst.persist = inst.persist || r.Persist
+		if !d.unchanged {
+			inst.demotion++
+			inst.until = time.Time{}
+			if inst.router.State() == vrrp.Active {
+				inst.successor = make(chan struct{})
+				d.successor = inst.successor
+			}
 		}
-		inst.demotion++
-		inst.until, inst.persist = time.Time{}, r.Persist
 		if r.For > 0 {
 			inst.until = time.Now().Add(r.For)
 		}
 		d.number = inst.demotion
-		if inst.router.State() == vrrp.Active && !d.unchanged {
-			inst.successor = make(chan struct{})
-			d.successor = inst.successor
-		}
 		out = append(out, d)
 	}
 	for _, d := range out {
@@ -51,7 +49,7 @@ func (e *engine) demote(now vrrp.Instant, list []*instance, r control.DemoteRequ
 			e.step(now, d.inst, vrrp.Event{Kind: vrrp.EventDemote, Demotion: demotion})
 		}
 	}
-	e.out.saved()
+	e.save()
 	return out
 }
 
@@ -68,7 +66,7 @@ func (e *engine) promote(now vrrp.Instant, list []*instance, resume bool) map[*i
 		inst.until, inst.persist, inst.successor = time.Time{}, false, nil
 		e.step(now, inst, vrrp.Event{Kind: vrrp.EventPromote, Resume: resume})
 	}
-	e.out.saved()
+	e.save()
 	return lifted
 }
 

@@ -46,10 +46,11 @@ type engine struct {
 	virtual    map[netip.Addr]int // configured addresses, counted
 	timers     timers
 
-	batch  *transport.Batch
-	advert vrrp.Advert // the one being decoded, reused
-	dirty  []*port     // to be flushed
-	after  []func()    // orders and reports that wait for the flush
+	batch   *transport.Batch
+	advert  vrrp.Advert // the one being decoded, reused
+	dirty   []*port     // to be flushed
+	after   []func()    // orders and reports that wait for the flush
+	unsaved bool        // the state file is to be written at the end of the turn
 }
 
 // A group is a sync group and its name.
@@ -119,6 +120,19 @@ func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {
 
 // then puts something off until the advertisements of this turn have left.
 func (e *engine) then(do func()) { e.after = append(e.after, do) }
+
+// save has the state file written, once for all that changes in a turn: when
+// a thousand instances learn something at a time, it is one state.
+func (e *engine) save() {
+	if e.unsaved {
+		return
+	}
+	e.unsaved = true
+	e.then(func() {
+		e.unsaved = false
+		e.out.saved()
+	})
+}
 
 // send queues an advertisement to every destination.
 func (e *engine) send(inst *instance, priority uint8) {

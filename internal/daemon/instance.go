@@ -104,9 +104,9 @@ func (i *instance) configure(c config.Instance) {
 	}
 	switch c.Checksum {
 	case "rfc9568":
-		i.form = vrrp.ChecksumMessage
+		i.form, i.learned = vrrp.ChecksumMessage, false
 	case "pseudo_header":
-		i.form = vrrp.ChecksumPseudoHeader
+		i.form, i.learned = vrrp.ChecksumPseudoHeader, false
 	default:
 		if !i.learned {
 			i.form = vrrp.ChecksumPseudoHeader

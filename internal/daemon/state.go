@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -69,6 +70,7 @@ type savedInstance struct {
 	VRID      uint8          `json:"vrid"`
 	Checksum  string         `json:"checksum,omitempty"` // learned from a peer
 	Demoted   string         `json:"demoted,omitempty"`  // soft or hard, with --persist
+	Until     time.Time      `json:"until,omitzero"`     // … and with --for
 	Owner     bool           `json:"owner,omitempty"`
 	Addresses []savedAddress `json:"addresses"` // configured, extra ones included
 }
@@ -87,7 +89,7 @@ func (e *engine) state(boot string) savedState {
 			i.Checksum = inst.form.String()
 		}
 		if inst.persist {
-			i.Demoted = "soft"
+			i.Demoted, i.Until = "soft", inst.until
 			if inst.router.Demotion() == vrrp.DemotedHard {
 				i.Demoted = "hard"
 			}
@@ -104,7 +106,7 @@ func (e *engine) state(boot string) savedState {
 func (s *savedState) restore() map[identity]restored {
 	out := map[identity]restored{}
 	for _, i := range s.Instances {
-		r := restored{down: i.Demoted != "", hard: i.Demoted == "hard"}
+		r := restored{down: i.Demoted != "", hard: i.Demoted == "hard", until: i.Until}
 		switch i.Checksum {
 		case vrrp.ChecksumMessage.String():
 			r.form = vrrp.ChecksumMessage
@@ -119,13 +121,23 @@ func (s *savedState) restore() map[identity]restored {
 // leftovers are addresses that an earlier run may have left and nothing of
 // this plan accounts for.
 func (s *savedState) leftovers(e *engine) vip.Want {
+	type place struct {
+		addr  netip.Addr
+		iface string
+	}
+	planned := map[place]bool{}
+	for _, inst := range e.instances {
+		for _, a := range inst.want(false).Addresses {
+			planned[place{a.Prefix.Addr(), a.Interface}] = true
+		}
+	}
 	var w vip.Want
 	for _, i := range s.Instances {
 		if i.Owner {
 			continue
 		}
 		for _, a := range i.Addresses {
-			if e.virtual[a.Prefix.Addr()] == 0 {
+			if !planned[place{a.Prefix.Addr(), a.Interface}] {
 				w.Addresses = append(w.Addresses, vip.Address{Prefix: a.Prefix, Interface: a.Interface})
 			}
 		}
