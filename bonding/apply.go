@@ -176,8 +176,7 @@ func (h *Handle) Devices(names ...string) (map[string]Device, error) {
 		}
 		d := Device{Name: l.name, Index: l.index, Kind: l.kind, Up: l.up(), Master: nameOf[l.master], Addresses: addrs[l.index]}
 		for _, up := range links {
-			// The other end of a veth is named like the lower of a VLAN.
-			if up.lower == l.index && up.kind != "veth" {
+			if up.lower == l.index {
 				d.Above = append(d.Above, up.name)
 			}
 		}

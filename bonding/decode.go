@@ -17,7 +17,7 @@ type linkMsg struct {
 	mac       net.HardwareAddr
 	carrier   bool
 	master    int
-	lower     int    // IFLA_LINK: what a VLAN or macvlan sits on
+	lower     int    // IFLA_LINK: what a VLAN or macvlan sits on, in this namespace
 	kind      string // bond, vlan, veth, …
 	slaveKind string // bond: a link of one
 	data      []byte // IFLA_INFO_DATA
@@ -32,6 +32,7 @@ func decodeLink(b []byte) (linkMsg, error) {
 		index: int(int32(binary.NativeEndian.Uint32(b[4:]))),
 		flags: binary.NativeEndian.Uint32(b[8:]),
 	}
+	abroad := false
 	err := eachAttr(b[unix.SizeofIfInfomsg:], func(typ uint16, v []byte) {
 		switch typ {
 		case unix.IFLA_IFNAME:
@@ -44,11 +45,16 @@ func decodeLink(b []byte) (linkMsg, error) {
 			m.master = int(attrU32(v))
 		case unix.IFLA_LINK:
 			m.lower = int(attrU32(v))
+		case unix.IFLA_LINK_NETNSID:
+			abroad = true // the index is one of another namespace
 		case unix.IFLA_LINKINFO:
 			// A malformed nest leaves the kind empty: not a bond.
 			_ = eachAttr(v, m.linkInfo)
 		}
 	})
+	if abroad || m.kind == "veth" { // a veth names its other end so
+		m.lower = 0
+	}
 	return m, err
 }
 

@@ -9,7 +9,8 @@
 //	v := bonding.Judge(&b, bonding.Policy{MinLinks: 1})
 //	fmt.Println(v.Health, v.Reasons) // degraded [eth0: down]
 //
-// A [Watcher] follows every bond of the namespace and reports each change;
+// [Handle.BondsUnder] finds the bonds that a VLAN, bridge, macvlan or VRF runs
+// over. A [Watcher] follows every bond of the namespace and reports each change;
 // [Compare] names what changed between two readings. [Judge], [Debounce],
 // [Diagnose], [Plan] and [Compare] are pure: they read no clock, no file and no
 // kernel, and so are tested by tables. [Handle.Apply] carries out a plan, and

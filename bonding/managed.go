@@ -71,15 +71,10 @@ func (m *Managed) settings(b *Bond) []setting {
 			all = append(all, s)
 		}
 	}
-	enum8 := func(option string, attr uint16, want, have uint8, name func(uint8) string, n need, modes func(Mode) bool) {
-		if want != 0 {
-			add(setting{option, name(want), name(have), attr, []byte{want - 1}, n, modes})
-		}
-	}
-	enum8("mode", unix.IFLA_BOND_MODE, uint8(m.Mode), uint8(b.Mode), func(n uint8) string { return Mode(n).String() }, needEmpty, nil)
-	enum8("fail_over_mac", unix.IFLA_BOND_FAIL_OVER_MAC, uint8(m.FailOverMAC), uint8(b.FailOverMAC), func(n uint8) string { return FailOverMAC(n).String() }, needEmpty, nil)
-	enum8("lacp_rate", unix.IFLA_BOND_AD_LACP_RATE, uint8(m.LACPRate), uint8(b.LACPRate), func(n uint8) string { return LACPRate(n).String() }, needDown, only8023AD)
-	enum8("xmit_hash_policy", unix.IFLA_BOND_XMIT_HASH_POLICY, uint8(m.HashPolicy), uint8(b.HashPolicy), func(n uint8) string { return HashPolicy(n).String() }, needNothing, nil)
+	add(choice("mode", unix.IFLA_BOND_MODE, m.Mode, b.Mode, needEmpty, nil))
+	add(choice("fail_over_mac", unix.IFLA_BOND_FAIL_OVER_MAC, m.FailOverMAC, b.FailOverMAC, needEmpty, nil))
+	add(choice("lacp_rate", unix.IFLA_BOND_AD_LACP_RATE, m.LACPRate, b.LACPRate, needDown, only8023AD))
+	add(choice("xmit_hash_policy", unix.IFLA_BOND_XMIT_HASH_POLICY, m.HashPolicy, b.HashPolicy, needNothing, nil))
 	m.monitorSettings(b, add)
 	add(number32("min_links", unix.IFLA_BOND_MIN_LINKS, m.MinLinks, b.MinLinks))
 	if n := m.NumPeerNotif; n != nil {
@@ -89,7 +84,7 @@ func (m *Managed) settings(b *Bond) []setting {
 	if on := m.AllLinksActive; on != nil {
 		add(setting{option: "all_slaves_active", want: bit(*on), have: bit(b.AllLinksActive), attr: unix.IFLA_BOND_ALL_SLAVES_ACTIVE, value: []byte{bit(*on)[0] - '0'}})
 	}
-	enum8("primary_reselect", unix.IFLA_BOND_PRIMARY_RESELECT, uint8(m.Reselect), uint8(b.Reselect), func(n uint8) string { return Reselect(n).String() }, needNothing, Mode.HasActiveLink)
+	add(choice("primary_reselect", unix.IFLA_BOND_PRIMARY_RESELECT, m.Reselect, b.Reselect, needNothing, Mode.HasActiveLink))
 	add(setting{option: "primary", want: m.Primary, have: b.Primary, attr: unix.IFLA_BOND_PRIMARY, modes: Mode.HasActiveLink})
 	return all
 }
@@ -106,8 +101,8 @@ func (m *Managed) monitorSettings(b *Bond, add func(setting)) {
 		rounded := *d - *d%mii
 		return &rounded
 	}
-	// Setting one monitor turns the other off, so the one that is to run goes
-	// first, and turning off what is off already is then no difference.
+	// Turning one monitor on turns the other off. The one that is to run goes
+	// first, so that the bond is never without.
 	arp := func() {
 		if len(m.ARPTargets) > 0 {
 			var list attrs
@@ -132,6 +127,17 @@ func (m *Managed) monitorSettings(b *Bond, add func(setting)) {
 	add(millis32("updelay", unix.IFLA_BOND_UPDELAY, delay(m.UpDelay), b.UpDelay))
 	add(millis32("downdelay", unix.IFLA_BOND_DOWNDELAY, delay(m.DownDelay), b.DownDelay))
 	arp()
+}
+
+// choice is an option of the kernel's small enumerations.
+func choice[E interface {
+	~uint8
+	fmt.Stringer
+}](option string, attr uint16, want, have E, n need, modes func(Mode) bool) setting {
+	if want == 0 {
+		return setting{}
+	}
+	return setting{option, want.String(), have.String(), attr, []byte{uint8(want) - 1}, n, modes}
 }
 
 func millis32(option string, attr uint16, want *time.Duration, have time.Duration) setting {

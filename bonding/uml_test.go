@@ -28,7 +28,7 @@ func (l leaktight) Run() int {
 // that run tests rarely have it, so it runs in a guest. Each part gets a
 // network namespace of its own.
 func TestKernel(t *testing.T) {
-	if !lab.InUML(t, "bonding", "veth", "bridge", "8021q") {
+	if !lab.InUML(t, "bonding", "veth", "bridge", "8021q", "macvlan", "vrf") {
 		return // it ran in the guest
 	}
 	for _, k := range []struct {
@@ -38,6 +38,7 @@ func TestKernel(t *testing.T) {
 		{"Modes", kernelModes},
 		{"Options", kernelOptions},
 		{"ReadErrors", kernelReadErrors},
+		{"BondsUnder", kernelBondsUnder},
 		{"Case82LinkFailure", kernelLinkFailure},
 		{"SlowReturn", kernelSlowReturn},
 		{"DownDelay", kernelDownDelay},
