@@ -3,7 +3,6 @@ package lab
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -223,12 +222,6 @@ func (h *Host) Addr(v6 bool) netip.Addr {
 	}
 	h.lab.t.Fatalf("%s: no address of that family", h.Name)
 	return netip.Addr{}
-}
-
-// mac returns the hardware address of an interface.
-func (h *Host) mac(ifname string) net.HardwareAddr {
-	h.lab.t.Helper()
-	return h.Link(ifname).Attrs().HardwareAddr
 }
 
 // Crash ends every process on the host at once, without giving any of them the
