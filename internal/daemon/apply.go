@@ -115,7 +115,7 @@ func (e *engine) change(now vrrp.Instant, inst *instance, c config.Instance) {
 	e.countVirtual(inst, -1)
 	inst.configure(c)
 	e.countVirtual(inst, +1)
-	inst.mismatch = ""
+	inst.mismatch, inst.mismatched = mismatch{}, 0
 	if inst.router.State() != vrrp.Active {
 		name, want := c.Name, inst.want(false)
 		e.then(func() { e.out.addresses.Set(name, want) })

@@ -76,11 +76,11 @@ func (e *engine) assessAll(now vrrp.Instant) {
 	}
 }
 
-// checkRan takes the result of a check.
-func (e *engine) checkRan(now vrrp.Instant, r healthcheck.Result) {
+// checkRan takes the result of a check that was run as cfg says.
+func (e *engine) checkRan(now vrrp.Instant, cfg config.Check, r healthcheck.Result) {
 	c := e.checks[r.Check]
-	if c == nil {
-		return // dropped by a reload meanwhile
+	if c == nil || !sameRun(c.cfg, cfg) {
+		return // dropped or changed by a reload meanwhile
 	}
 	c.result = r
 	if !r.Changed {

@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"context"
+	"maps"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,7 +15,7 @@ import (
 // A checkRunner runs the checks, each in a goroutine of its own.
 type checkRunner struct {
 	ctx     context.Context
-	report  func(healthcheck.Result)
+	report  func(config.Check, healthcheck.Result)
 	running map[string]*runningCheck
 	node    string
 	wg      sync.WaitGroup
@@ -24,7 +26,9 @@ type runningCheck struct {
 	stop context.CancelFunc
 }
 
-func newCheckRunner(ctx context.Context, report func(healthcheck.Result)) *checkRunner {
+// newCheckRunner returns a runner without checks. Each result is reported with
+// the configuration that it is the result of.
+func newCheckRunner(ctx context.Context, report func(config.Check, healthcheck.Result)) *checkRunner {
 	return &checkRunner{ctx: ctx, report: report, running: map[string]*runningCheck{}}
 }
 
@@ -42,7 +46,8 @@ func (c *checkRunner) apply(checks []config.Check, node string) (changes []strin
 	for _, check := range checks {
 		wanted[check.Name] = check
 	}
-	for name, r := range c.running {
+	for _, name := range slices.Sorted(maps.Keys(c.running)) {
+		r := c.running[name]
 		w, ok := wanted[name]
 		if ok && sameRun(w, r.cfg) && node == c.node {
 			continue
@@ -67,7 +72,7 @@ func (c *checkRunner) apply(checks []config.Check, node string) (changes []strin
 		run := healthcheck.New(healthcheck.Spec{Name: check.Name, Command: check.Command, Interval: check.Interval, Timeout: check.Timeout,
 			Rise: check.Rise, Fall: check.Fall, RunAs: check.RunAs, Env: []string{"VRRPD_CHECK=" + check.Name, "VRRPD_NODE=" + node}}, func(r healthcheck.Result) {
 			if ctx.Err() == nil {
-				c.report(r)
+				c.report(check, r)
 			}
 		})
 		c.wg.Go(func() { run.Run(ctx) })
@@ -84,14 +89,15 @@ func (c *checkRunner) stop() {
 }
 
 // setChecks tells the engine which checks there are. One that stays the same
-// keeps its verdict.
-func (e *engine) setChecks(checks []config.Check) {
-	before := e.checks
-	e.checks = map[string]*checkState{}
+// keeps its verdict; with another name of the node, which checks are told, none
+// does.
+func (e *engine) setChecks(checks []config.Check, node string) {
+	before, sameNode := e.checks, node == e.node
+	e.checks, e.node = map[string]*checkState{}, node
 	e.checkOrder = e.checkOrder[:0]
 	for _, c := range checks {
 		state := &checkState{cfg: c, created: time.Now()}
-		if old := before[c.Name]; old != nil && sameRun(old.cfg, c) {
+		if old := before[c.Name]; old != nil && sameNode && sameRun(old.cfg, c) {
 			state.result, state.created = old.result, old.created
 		}
 		e.checks[c.Name] = state

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,9 +64,12 @@ type Daemon struct {
 	mu       sync.Mutex // reloads, and the plan
 	plan     *config.Plan
 	warnings []string // what status should always say
+	stopping bool
 
 	ctx    context.Context // until the daemon stops
 	cancel context.CancelFunc
+
+	background sync.WaitGroup // goroutines that end with ctx
 }
 
 // A ConfigError is a configuration that cannot be used.
@@ -82,13 +86,19 @@ func New(opts Options) *Daemon {
 		d.scribe.tell(note{at: time.Now(), kind: kindWarning, level: levelWarn, text: text})
 	})
 	d.scribe = newScribe(opts.Log, d.journal, d.notifier)
+	if d.opts.Observer.Takeover == nil {
+		d.opts.Observer.Takeover = func(time.Duration) {}
+	}
+	if d.opts.Observer.Lag == nil {
+		d.opts.Observer.Lag = func(time.Duration) {}
+	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d
 }
 
 // Run runs the daemon until stop is done, and then takes it down in order:
 // priority 0, addresses removed, people told. Once hurry is done it waits for
-// nothing more. A bad configuration is a *ConfigError.
+// the addresses alone. A bad configuration is a *ConfigError.
 func (d *Daemon) Run(stop, hurry context.Context) error {
 	defer d.scribe.close()
 	defer d.cancel()
@@ -156,9 +166,9 @@ func (d *Daemon) open() error {
 		took:      d.opts.Observer.Takeover,
 		saved:     d.saveState,
 	})
-	d.loop = &loop{engine: d.engine, poller: poller, lag: d.opts.Observer.Lag}
-	d.checks = newCheckRunner(d.ctx, func(r healthcheck.Result) {
-		d.loop.do(func(now vrrp.Instant) { d.engine.checkRan(now, r) })
+	d.loop = newLoop(d.engine, poller, d.opts.Observer.Lag)
+	d.checks = newCheckRunner(d.ctx, func(c config.Check, r healthcheck.Result) {
+		d.loop.do(func(now vrrp.Instant) { d.engine.checkRan(now, c, r) })
 	})
 	d.web = newWeb(d.log)
 	return nil
@@ -166,15 +176,18 @@ func (d *Daemon) open() error {
 
 // serve is the daemon's life.
 func (d *Daemon) serve(stop, hurry context.Context, before *savedState) error {
+	defer d.background.Wait()
+	defer d.cancel()
 	watcher, ifaces, err := netif.New(func(s netif.Snapshot) {
 		d.loop.do(func(now vrrp.Instant) { d.engine.interfaces(now, s) })
 	}, func(err error) { d.say(levelWarn, kindInterface, err.Error()) })
 	if err != nil {
-		return err
+		return errors.Join(err, d.keeper.Close(), d.loop.poller.Close())
 	}
-	go watcher.Run(d.ctx)
+	d.background.Go(func() { watcher.Run(d.ctx) })
 	failed := make(chan error, 2)
 	keeping, stopKeeping := context.WithCancel(context.Background())
+	defer stopKeeping()
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
@@ -182,19 +195,17 @@ func (d *Daemon) serve(stop, hurry context.Context, before *savedState) error {
 			failed <- fmt.Errorf("addresses: %w", err)
 		}
 	}()
-	looped := make(chan struct{})
 	go func() {
-		defer close(looped)
 		if err := d.loop.run(); err != nil {
 			failed <- fmt.Errorf("loop: %w", err)
 		}
 	}()
-	listening := d.listen()
+	d.background.Go(d.ticker)
 	d.begin(ifaces, before)
+	listening := d.listen()
 	if d.opts.Ready != nil {
 		d.opts.Ready()
 	}
-	go d.ticker()
 	select {
 	case <-stop.Done():
 	case err = <-failed:
@@ -202,39 +213,63 @@ func (d *Daemon) serve(stop, hurry context.Context, before *savedState) error {
 	}
 
 	d.say(levelInfo, kindDaemon, "stopping")
-	d.checks.stop()
-	_ = d.loop.call(hurry, func(now vrrp.Instant) {
-		d.engine.stop(now)
-		d.loop.end()
-	})
-	patience, done := context.WithTimeout(hurry, settlePatience)
+	d.finish()
+	d.cancel()
+	// Taking the addresses away is never hurried, only bounded: they would
+	// answer beside the next active router.
+	settling, done := context.WithTimeout(context.Background(), settlePatience)
 	defer done()
-	if settleErr := d.keeper.Settle(patience); settleErr != nil && err == nil {
+	if settleErr := d.keeper.Settle(settling); settleErr != nil && err == nil {
 		err = fmt.Errorf("addresses may be left behind: %w", settleErr)
 	}
 	stopKeeping()
 	<-kept
 	err = errors.Join(err, d.keeper.Close())
+	patience, patient := context.WithTimeout(hurry, settlePatience)
+	defer patient()
+	d.checks.stop()
 	d.notifier.close(patience.Done())
 	listening.close(patience)
 	d.web.close()
+	d.background.Wait()
 	d.state.close()
-	d.cancel()
-	return err
+	return errors.Join(err, d.loop.poller.Close())
+}
+
+// finish stops the routers and the loop. From then on nothing is reloaded. If
+// the loop has failed, the routers are stopped all the same.
+func (d *Daemon) finish() {
+	d.mu.Lock()
+	d.stopping = true
+	d.mu.Unlock()
+	if err := d.loop.call(context.Background(), func(now vrrp.Instant) {
+		d.engine.stop(now)
+		d.loop.end()
+	}); err != nil {
+		now := vrrp.Instant(transport.Now()) // the loop's goroutine is over
+		d.engine.stop(now)
+		d.engine.flush(now)
+	}
+	<-d.loop.over
 }
 
 // begin makes the plan the one in force.
 func (d *Daemon) begin(ifaces netif.Snapshot, before *savedState) {
 	plan := d.plan
 	d.notifier.configure(plan.Notify)
-	_ = d.loop.call(d.ctx, func(now vrrp.Instant) {
-		d.engine.ifaces = ifaces
-		d.engine.setChecks(plan.Checks)
-		d.engine.apply(now, plan, before.restore())
-		if w := before.leftovers(d.engine); len(w.Addresses) > 0 {
-			d.engine.then(func() { d.keeper.Set(leftoverOwner, w) })
+	var leftover vip.Want
+	_ = d.loop.call(d.ctx, func(now vrrp.Instant) { // an error is told as the loop's own
+		if d.engine.ifaces == nil {
+			d.engine.ifaces = ifaces
 		}
+		d.engine.setChecks(plan.Checks, plan.Node)
+		d.engine.apply(now, plan, before.restore())
+		leftover = before.leftovers(d.engine)
 	})
+	if len(leftover.Addresses) > 0 {
+		d.keeper.Set(leftoverOwner, leftover)
+		d.background.Go(d.forgetLeftovers)
+	}
 	d.checks.apply(plan.Checks, plan.Node)
 	d.serveHTTP(plan)
 	d.say(levelInfo, kindDaemon, fmt.Sprintf("started from %s: %s, %s", d.opts.File, plural(len(plan.Instances), "instance"), plural(len(plan.Checks), "check")))
@@ -243,12 +278,24 @@ func (d *Daemon) begin(ifaces netif.Snapshot, before *savedState) {
 // leftoverOwner is in whose name addresses of an earlier run are removed.
 const leftoverOwner = "\x00leftover"
 
+// forgetLeftovers ends the watch over addresses of an earlier run once they are
+// gone: nothing of this plan speaks of them, and whoever adds one later may.
+func (d *Daemon) forgetLeftovers() {
+	ctx, cancel := context.WithTimeout(d.ctx, settlePatience)
+	defer cancel()
+	_ = d.keeper.Settle(ctx) // what could not be removed has been told
+	d.keeper.Forget(leftoverOwner)
+}
+
 // Reload reads the configuration again and changes what differs. A bad file
 // changes nothing; its problems are in the error.
-func (d *Daemon) Reload(ctx context.Context) (*control.Outcome, error) {
+//
+// Once the file is found good it is not abandoned half-way, whoever asked: the
+// parts of the daemon must agree on the plan.
+func (d *Daemon) Reload(context.Context) (*control.Outcome, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.loop == nil {
+	if d.stopping {
 		return nil, errStopped
 	}
 	plan, problems := config.Load(d.opts.File, d.opts.Env)
@@ -265,11 +312,14 @@ func (d *Daemon) Reload(ctx context.Context) (*control.Outcome, error) {
 		out.Warnings = append(out.Warnings, "control.*: changes take effect when vrrpd is started again")
 		plan.Control = old.Control
 	}
+	if plan.Log.Format != old.Log.Format {
+		out.Warnings = append(out.Warnings, "log.format: a change takes effect when vrrpd is started again")
+	}
 	d.notifier.configure(plan.Notify)
 	d.log.SetLevel(hclog.LevelFromString(plan.Log.Level))
 	var changes []string
-	if err := d.loop.call(ctx, func(now vrrp.Instant) {
-		d.engine.setChecks(plan.Checks)
+	if err := d.loop.call(d.ctx, func(now vrrp.Instant) {
+		d.engine.setChecks(plan.Checks, plan.Node)
 		changes = d.engine.apply(now, plan, nil)
 	}); err != nil {
 		return nil, err
@@ -327,7 +377,9 @@ func (d *Daemon) say(l level, kind, text string) {
 // warn says something that status should go on saying.
 func (d *Daemon) warn(text string) {
 	d.mu.Lock()
-	d.warnings = append(d.warnings, text)
+	if !slices.Contains(d.warnings, text) {
+		d.warnings = append(d.warnings, text)
+	}
 	d.mu.Unlock()
 	d.say(levelWarn, kindWarning, text)
 }

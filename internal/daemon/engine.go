@@ -41,6 +41,7 @@ type engine struct {
 	ports      map[portKey]*port
 	nextToken  int32
 	ifaces     netif.Snapshot
+	node       string // as the checks are told
 	checks     map[string]*checkState
 	checkOrder []string
 	virtual    map[netip.Addr]int // configured addresses, counted
@@ -69,7 +70,7 @@ type checkState struct {
 }
 
 func newEngine(out outside) *engine {
-	return &engine{out: out, byToken: map[int32]*port{}, ports: map[portKey]*port{}, ifaces: netif.Snapshot{},
+	return &engine{out: out, byToken: map[int32]*port{}, ports: map[portKey]*port{},
 		checks: map[string]*checkState{}, virtual: map[netip.Addr]int{}, batch: transport.NewBatch()}
 }
 

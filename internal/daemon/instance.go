@@ -64,8 +64,9 @@ type instance struct {
 	errors      [32]uint64 // by vrrp.Reason
 	told        [32]vrrp.Instant
 	sendTold    vrrp.Instant
-	mismatch    string // what a peer's advertisement differs in, told once
-	heard       bool   // any valid advertisement, since the daemon started
+	mismatch    mismatch     // what a peer's advertisement differed in, as last told
+	mismatched  vrrp.Instant // when
+	heard       bool         // any valid advertisement, since the daemon started
 
 	until     time.Time // a demotion by --for ends
 	persist   bool      // a demotion survives a restart
@@ -164,23 +165,39 @@ func (i *instance) frames(priority uint8) [][]byte {
 	return frames
 }
 
-// compare tells, once for each difference, what a peer's advertisement does
-// not agree in. RFC 9568 §7.1 has it logged and accepted.
-func (i *instance) compare(a *vrrp.Advert, from netip.Addr) string {
+// A mismatch is what a peer's advertisement does not agree in; the zero
+// mismatch is none.
+type mismatch struct {
+	interval  time.Duration // the peer's, if it is another
+	addresses bool
+}
+
+// compare tells, once for each difference and at most once a minute, what a
+// peer's advertisement does not agree in. RFC 9568 §7.1 has it logged and
+// accepted. With two peers that differ, one would follow the other for ever;
+// so a difference that is gone is remembered for that minute too.
+func (i *instance) compare(now vrrp.Instant, a *vrrp.Advert, from netip.Addr) string {
 	rc := i.router.Config()
-	what := ""
+	var m mismatch
 	switch {
 	case a.Interval != rc.AdvertInterval:
-		what = "advertises every " + a.Interval.String() + ", this node every " + rc.AdvertInterval.String()
+		m.interval = a.Interval
 	case !sameAddresses(a.Addresses, rc.Addresses):
-		what = "advertises other addresses than are configured here"
+		m.addresses = true
 	}
-	if what == "" || what == i.mismatch {
-		i.mismatch = what
+	if m == i.mismatch || i.mismatched != 0 && now.Sub(i.mismatched) < tellEvery {
 		return ""
 	}
-	i.mismatch = what
-	return from.String() + " " + what
+	i.mismatch = m
+	switch {
+	case m.interval != 0:
+		i.mismatched = now
+		return from.String() + " advertises every " + m.interval.String() + ", this node every " + rc.AdvertInterval.String()
+	case m.addresses:
+		i.mismatched = now
+		return from.String() + " advertises other addresses than are configured here"
+	}
+	return ""
 }
 
 // sameAddresses compares two lists whatever their order.

@@ -10,16 +10,18 @@ import (
 )
 
 const (
-	journalSize  = 10_000 // entries kept
+	journalSize  = 10_000 // entries kept at least
+	chunkSize    = 500    // entries in a chunk
 	followerSize = 256    // entries a follower may be behind before it loses some
 )
 
 // A journal keeps what happened, the last entries of it, and gives it to
-// those who follow.
+// those who follow. It is kept in chunks that are only appended to, so that a
+// reader holds the lock, which the loop may want, only while it takes their
+// headers.
 type journal struct {
 	mu        sync.Mutex
-	entries   []control.Event // a ring once it is full
-	next      int
+	chunks    [][]control.Event // each of the capacity chunkSize, all but the last full
 	lastID    uint64
 	followers map[chan control.Event]struct{}
 }
@@ -34,12 +36,15 @@ func (j *journal) add(e control.Event) {
 	defer j.mu.Unlock()
 	j.lastID++
 	e.ID = j.lastID
-	if len(j.entries) < journalSize {
-		j.entries = append(j.entries, e)
-	} else {
-		j.entries[j.next] = e
-		j.next = (j.next + 1) % journalSize
+	last := len(j.chunks) - 1
+	if last < 0 || len(j.chunks[last]) == chunkSize {
+		if len(j.chunks) > journalSize/chunkSize {
+			j.chunks = append(j.chunks[:0], j.chunks[1:]...)
+		}
+		j.chunks = append(j.chunks, make([]control.Event, 0, chunkSize))
+		last = len(j.chunks) - 1
 	}
+	j.chunks[last] = append(j.chunks[last], e)
 	for f := range j.followers {
 		select {
 		case f <- e:
@@ -48,11 +53,17 @@ func (j *journal) add(e control.Event) {
 	}
 }
 
-// since returns the entries not older than t, oldest first.
-func (j *journal) since(t time.Time) []control.Event {
+// read returns the chunks as they are. What is in them does not change.
+func (j *journal) read() [][]control.Event {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	all := slices.Concat(j.entries[j.next:], j.entries[:j.next])
+	return slices.Clone(j.chunks)
+}
+
+// since returns the entries not older than t, oldest first. The clock may
+// have been set meanwhile: everything after the first such entry counts.
+func (j *journal) since(t time.Time) []control.Event {
+	all := slices.Concat(j.read()...)
 	i := slices.IndexFunc(all, func(e control.Event) bool { return !e.Time.Before(t) })
 	if i < 0 {
 		return []control.Event{}
@@ -63,10 +74,11 @@ func (j *journal) since(t time.Time) []control.Event {
 // about returns the last n entries of an instance, oldest first.
 func (j *journal) about(instance string, n int) []control.Event {
 	var out []control.Event
-	all := j.since(time.Time{})
-	for i := len(all) - 1; i >= 0 && len(out) < n; i-- {
-		if all[i].Instance == instance {
-			out = append(out, all[i])
+	for _, chunk := range slices.Backward(j.read()) {
+		for _, e := range slices.Backward(chunk) {
+			if len(out) < n && e.Instance == instance {
+				out = append(out, e)
+			}
 		}
 	}
 	slices.Reverse(out)

@@ -23,6 +23,12 @@ type loop struct {
 	mu       sync.Mutex
 	requests []func(now vrrp.Instant)
 	ended    bool
+
+	over chan struct{} // closed when run returns: what is still asked for never happens
+}
+
+func newLoop(e *engine, p *transport.Poller, lag func(time.Duration)) *loop {
+	return &loop{engine: e, poller: p, lag: lag, over: make(chan struct{})}
 }
 
 // do has the loop run a function between two packets. It does not wait, and
@@ -55,11 +61,20 @@ func (l *loop) call(ctx context.Context, f func(now vrrp.Instant)) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-l.over:
+	}
+	select {
+	case <-done: // in the last turn
+		return nil
+	default:
+		return errStopped
 	}
 }
 
 // run runs the loop until stop is called from one of its functions.
 func (l *loop) run() error {
+	defer close(l.over)
+	defer l.end()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := transport.SetTimerSlack(1); err != nil {
@@ -95,17 +110,11 @@ func (l *loop) turn() (stopped bool, err error) {
 	}
 	if armed && at <= now {
 		l.lag(now.Sub(at))
-		// A packet that arrived before the timer was due may have come after
-		// we looked: look once more, now that the time is taken. What is in a
-		// socket counts before the timer.
-		ready, again, err := l.poller.Wait(1)
+		again, err := l.drain(now, &drained)
 		if err != nil {
 			return false, err
 		}
 		woken = woken || again
-		for _, token := range ready {
-			drained = e.receive(now, token) && drained
-		}
 		e.expire(now, drained)
 	}
 	if woken {
@@ -113,6 +122,31 @@ func (l *loop) turn() (stopped bool, err error) {
 	}
 	e.flush(now)
 	return stopped, nil
+}
+
+// drainRounds bounds how often drain looks; a Wait reports up to 64 sockets.
+const drainRounds = 16
+
+// drain looks again, now that the time is taken, until nothing is waiting: a
+// packet that arrived before the timer was due may have come after we looked,
+// and with many sockets one look does not show them all. What is in a socket
+// counts before the timer.
+func (l *loop) drain(now vrrp.Instant, drained *bool) (woken bool, err error) {
+	for range drainRounds {
+		ready, again, err := l.poller.Wait(1) // long past: without waiting
+		if err != nil {
+			return woken, err
+		}
+		woken = woken || again
+		if len(ready) == 0 {
+			return woken, nil
+		}
+		for _, token := range ready {
+			*drained = l.engine.receive(now, token) && *drained
+		}
+	}
+	*drained = false
+	return woken, nil
 }
 
 func (l *loop) runRequests(now vrrp.Instant) (stopped bool) {

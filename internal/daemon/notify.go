@@ -34,9 +34,9 @@ type notifyKey struct {
 	name    string
 }
 
+// A notifyQueue exists while its command runs.
 type notifyQueue struct {
-	running bool
-	next    *notification
+	next *notification
 }
 
 func newNotifier(failed func(string)) *notifier {
@@ -61,28 +61,26 @@ func (n *notifier) tell(what notification) {
 		}
 		key := notifyKey{joinWords(c.Command), what.group, what.name}
 		q := n.queues[key]
-		if q == nil {
+		idle := q == nil
+		if idle {
 			q = &notifyQueue{}
 			n.queues[key] = q
 		}
 		q.next = &what
-		if !q.running {
-			q.running = true
-			n.wg.Add(1)
-			go n.work(q, c)
+		if idle {
+			n.wg.Go(func() { n.work(key, q, c) })
 		}
 	}
 }
 
 // work runs a command until nothing newer is to be told.
-func (n *notifier) work(q *notifyQueue, c config.Notify) {
-	defer n.wg.Done()
+func (n *notifier) work(key notifyKey, q *notifyQueue, c config.Notify) {
 	for {
 		n.mu.Lock()
 		what := q.next
 		q.next = nil
 		if what == nil {
-			q.running = false
+			delete(n.queues, key)
 			n.mu.Unlock()
 			return
 		}

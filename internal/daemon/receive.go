@@ -140,7 +140,7 @@ func (e *engine) accept(now vrrp.Instant, inst *instance, d vrrp.Datagram, at vr
 		e.save()
 	}
 	src := d.Src.WithZone("")
-	if what := inst.compare(a, src); what != "" {
+	if what := inst.compare(now, a, src); what != "" {
 		e.tell(note{kind: kindWarning, instance: inst.cfg.Name, level: levelWarn, text: what})
 	}
 	e.step(now, inst, vrrp.Event{Kind: vrrp.EventAdvert,

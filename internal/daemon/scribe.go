@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -53,6 +54,10 @@ func (s *scribe) tell(n note) {
 	}
 }
 
+// closePatience is how long a closing scribe waits for a log that does not
+// take what is written: a daemon must end even if its terminal is stopped.
+const closePatience = 2 * time.Second
+
 // close writes what is left and ends the scribe.
 func (s *scribe) close() {
 	s.mu.Lock()
@@ -62,7 +67,10 @@ func (s *scribe) close() {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	<-s.done
+	select {
+	case <-s.done:
+	case <-time.After(closePatience):
+	}
 }
 
 func (s *scribe) run() {

@@ -11,15 +11,19 @@ type stateWriter struct {
 	path, boot string
 	failed     func(error)
 
-	mu     sync.Mutex
-	next   *savedState
-	wake   chan struct{}
-	done   chan struct{}
-	closed bool
+	mu      sync.Mutex
+	next    *savedState
+	wake    chan struct{}
+	closing chan struct{}
+	done    chan struct{}
 }
 
+// stateGap parts two writes: a storm of changes is one, and two peers that
+// disagree in the form of the checksum do not keep the disk busy.
+const stateGap = 200 * time.Millisecond
+
 func newStateWriter(path, boot string, failed func(error)) *stateWriter {
-	w := &stateWriter{path: path, boot: boot, failed: failed, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	w := &stateWriter{path: path, boot: boot, failed: failed, wake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -28,10 +32,6 @@ func (w *stateWriter) save(s savedState) {
 	w.mu.Lock()
 	w.next = &s
 	w.mu.Unlock()
-	w.poke()
-}
-
-func (w *stateWriter) poke() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -41,9 +41,15 @@ func (w *stateWriter) poke() {
 func (w *stateWriter) run() {
 	defer close(w.done)
 	told := false
-	for range w.wake {
+	for {
+		closing := false
+		select {
+		case <-w.wake:
+		case <-w.closing:
+			closing = true
+		}
 		w.mu.Lock()
-		s, closed := w.next, w.closed
+		s := w.next
 		w.next = nil
 		w.mu.Unlock()
 		if s != nil {
@@ -53,11 +59,13 @@ func (w *stateWriter) run() {
 			}
 			told = err != nil
 		}
-		if closed {
+		if closing {
 			return
 		}
-		// A storm of changes is one write.
-		time.Sleep(50 * time.Millisecond)
+		select {
+		case <-time.After(stateGap):
+		case <-w.closing:
+		}
 	}
 }
 
@@ -68,9 +76,6 @@ func (w *stateWriter) close() {
 	if w == nil {
 		return
 	}
-	w.mu.Lock()
-	w.closed = true
-	w.mu.Unlock()
-	w.poke()
+	close(w.closing)
 	<-w.done
 }
