@@ -2,6 +2,7 @@ package netif
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -35,7 +36,9 @@ type Watcher struct {
 // them is given to report, errors that it recovers from to failed; both are
 // called from the goroutine of Run. The snapshots are not changed afterwards.
 func New(report func(Snapshot), failed func(error)) (*Watcher, Snapshot, error) {
-	h, err := netlink.NewHandle()
+	// A dump that a change interrupted is read again rather than told about:
+	// changes are what we are here for.
+	h, err := netlink.NewHandleWithOptions(netlink.HandleOptions{RetryInterrupted: true})
 	if err != nil {
 		return nil, nil, fmt.Errorf("open netlink socket: %w", err)
 	}
@@ -54,27 +57,38 @@ func New(report func(Snapshot), failed func(error)) (*Watcher, Snapshot, error) 
 // Run follows changes until ctx ends.
 func (w *Watcher) Run(ctx context.Context) {
 	defer w.close()
-	settled := time.NewTimer(audit)
-	defer settled.Stop()
+	next := time.NewTimer(audit)
+	defer next.Stop()
+	gathering := false // the timer is set for addresses that changed
 	for {
+		ok := true
 		select {
 		case <-ctx.Done():
 			return
-		case _, ok := <-w.links.updates:
-			if !ok {
+		case _, open := <-w.links.updates:
+			if !open {
 				w.resubscribe(ctx)
 			}
 			w.links.drain()
-			w.refreshLinks()
-		case _, ok := <-w.addrs.updates:
-			if !ok {
+			ok = w.refreshLinks()
+		case _, open := <-w.addrs.updates:
+			if !open {
 				w.resubscribe(ctx)
 			}
-			settled.Reset(settle)
-		case <-settled.C:
 			w.addrs.drain()
-			w.refresh()
-			settled.Reset(audit)
+			if !gathering { // not put off further by changes that go on and on
+				gathering = true
+				next.Reset(settle)
+			}
+			continue
+		case <-next.C:
+			gathering = false
+			ok = w.refresh()
+			next.Reset(audit)
+		}
+		if !ok {
+			gathering = true
+			next.Reset(again)
 		}
 	}
 }
@@ -90,33 +104,38 @@ func (w *Watcher) read() (Snapshot, error) {
 	return s, nil
 }
 
-// refresh reads everything.
-func (w *Watcher) refresh() {
+// refresh reads everything and reports whether it could.
+func (w *Watcher) refresh() bool {
 	s, err := w.read()
+	if errors.Is(err, netlink.ErrDumpInterrupted) {
+		return false // addresses change faster than they can be listed: nothing is wrong
+	}
 	if err != nil {
 		w.failed(err)
-		return // the audit tries again
+		return false
 	}
 	w.publish(s)
+	return true
 }
 
 // refreshLinks reads the links alone, for which nobody should wait, unless an
 // interface is new and its addresses unknown.
-func (w *Watcher) refreshLinks() {
+func (w *Watcher) refreshLinks() bool {
 	s, err := readLinks(w.handle, w.last)
 	if err != nil {
 		w.failed(fmt.Errorf("read links: %w", err))
-		return
+		return false
 	}
 	for name, i := range s {
 		if w.last[name].Index != i.Index || w.last[name].Up != i.Up || w.last[name].Carrier != i.Carrier {
-			if err := addAddresses(w.handle, s); err != nil {
+			if err = addAddresses(w.handle, s); err != nil {
 				w.failed(fmt.Errorf("read addresses: %w", err))
 			}
 			break
 		}
 	}
-	w.publish(s)
+	w.publish(s) // of the links at least
+	return err == nil
 }
 
 func (w *Watcher) publish(s Snapshot) {
@@ -135,10 +154,14 @@ func (w *Watcher) resubscribe(ctx context.Context) {
 		links, addrs, err := subscribe()
 		if err == nil {
 			w.links, w.addrs = links, addrs
-			w.refresh()
-			return
+			if w.refresh() {
+				return
+			}
+			links.close()
+			addrs.close()
+		} else {
+			w.failed(err)
 		}
-		w.failed(err)
 		select {
 		case <-ctx.Done():
 			w.links, w.addrs = newSubscription[netlink.LinkUpdate](), newSubscription[netlink.AddrUpdate]()
