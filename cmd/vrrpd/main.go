@@ -12,8 +12,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"vrrpd/internal/build"
 	"vrrpd/internal/config"
@@ -29,7 +32,22 @@ const (
 	exitConfig = 2 // usage or configuration
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	keepDescriptors()
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// keepDescriptors keeps whatever was open when vrrpd was started (a shell's
+// file, a socket of its manager) from reaching checks and notification
+// commands. Everything opened later is closed on exec anyway.
+func keepDescriptors() {
+	if unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	for fd := 3; fd < 1024; fd++ { // before Linux 5.11; what is not open does not mind
+		unix.CloseOnExec(fd)
+	}
+}
 
 func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("vrrpd", flag.ContinueOnError)

@@ -26,8 +26,9 @@ func serve(file string, stderr io.Writer) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	// A reader that went away (vrrpctl, a log) is an error of that write, not
-	// the end of the daemon.
-	signal.Ignore(unix.SIGPIPE)
+	// the end of the daemon. Taken, not ignored: what is ignored stays so in
+	// the checks, and `yes | head` would never end there.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 
 	log := hclog.New(&hclog.LoggerOptions{Name: "vrrpd", Output: stderr, Level: hclog.Info, JSONFormat: logFormat(file) == "json",
 		DisableTime: os.Getenv("JOURNAL_STREAM") != ""})
@@ -57,10 +58,19 @@ func serve(file string, stderr io.Writer) error {
 		case <-stop.Done():
 		}
 	}()
+	hangups := make(chan struct{}, 1) // several at once are one
+	go func() {
+		for range hangups {
+			reload(stop, ready, d)
+		}
+	}()
 	go func() {
 		for s := range signals {
 			if s == unix.SIGHUP {
-				reload(stop, ready, d)
+				select {
+				case hangups <- struct{}{}:
+				default: // a reload that has not begun will see the same file
+				}
 				continue
 			}
 			notify(sd.SdNotifyStopping)
@@ -77,8 +87,8 @@ func serve(file string, stderr io.Writer) error {
 func reload(ctx context.Context, ready <-chan struct{}, d *daemon.Daemon) {
 	select {
 	case <-ready:
-	default:
-		return // the file is about to be read anyway
+	case <-ctx.Done():
+		return
 	}
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err == nil {
