@@ -38,8 +38,9 @@ type Watcher struct {
 // called from the goroutine of Run. The snapshots are not changed afterwards.
 func New(report func(Snapshot), failed func(error)) (*Watcher, Snapshot, error) {
 	// A dump that a change interrupted is read again rather than told about:
-	// changes are what we are here for.
-	h, err := netlink.NewHandleWithOptions(netlink.HandleOptions{RetryInterrupted: true})
+	// changes are what we are here for. The route family alone: the default
+	// opens others too, IPsec among them, and fails where the kernel has none.
+	h, err := netlink.NewHandleWithOptions(netlink.HandleOptions{RetryInterrupted: true}, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open netlink socket: %w", err)
 	}
