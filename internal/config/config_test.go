@@ -13,12 +13,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"vrrpd/bonding"
 	"vrrpd/healthcheck"
 )
 
 var update = flag.Bool("update", false, "write the expected files and the reference anew")
 
-// testEnv is a host on which /absent is missing and nosuchuser unknown.
+// testEnv is a host on which /absent and eth7 are missing and nosuchuser is
+// unknown, with a bond called slow.
 func testEnv() Env {
 	return Env{
 		Hostname:    func() (string, error) { return "testhost", nil },
@@ -54,6 +56,12 @@ func testEnv() Env {
 			return data, 0o644, err
 		},
 		InterfaceExists: func(name string) bool { return name != "eth7" },
+		BondsUnder: func(iface string) []bonding.Bond {
+			if iface != "slow" {
+				return nil
+			}
+			return []bonding.Bond{{Name: "slow", Mode: bonding.ModeActiveBackup, MIIMon: time.Minute, DownDelay: time.Minute}}
+		},
 	}
 }
 

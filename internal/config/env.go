@@ -3,6 +3,7 @@ package config
 import (
 	"io/fs"
 
+	"vrrpd/bonding"
 	"vrrpd/healthcheck"
 )
 
@@ -23,4 +24,8 @@ type Env struct {
 	// InterfaceExists lets an absent interface be a warning. The daemon, which
 	// waits for interfaces, leaves it nil.
 	InterfaceExists func(name string) bool
+	// BondsUnder reads the bonds of the host that an interface runs over. It lets
+	// an advert interval too short for a bond's monitor be a warning. The daemon,
+	// whose bonds may change, leaves it nil.
+	BondsUnder func(iface string) []bonding.Bond
 }

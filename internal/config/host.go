@@ -8,11 +8,13 @@ import (
 	"os"
 	"strings"
 
+	"vrrpd/bonding"
 	"vrrpd/healthcheck"
 )
 
 // HostEnv is the Env of the host this process runs on. It leaves out
-// InterfaceExists; who wants to be warned sets it to [InterfaceExists].
+// InterfaceExists and BondsUnder; who wants to be warned sets them to the
+// functions of those names.
 func HostEnv() Env {
 	return Env{
 		Hostname:    os.Hostname,
@@ -27,6 +29,26 @@ func HostEnv() Env {
 func InterfaceExists(name string) bool {
 	_, err := os.Stat("/sys/class/net/" + name)
 	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// BondsUnder reads the bonds of the host that an interface runs over, directly
+// or as a VLAN, bridge, macvlan or VRF; none if they cannot be read.
+func BondsUnder(iface string) (bonds []bonding.Bond) {
+	h, err := bonding.Open()
+	if err != nil {
+		return nil
+	}
+	defer h.Close() // nothing is lost by it: it only read
+	names, err := h.BondsUnder(iface)
+	if err != nil {
+		return nil
+	}
+	for _, name := range names {
+		if bond, err := h.Bond(name); err == nil {
+			bonds = append(bonds, bond)
+		}
+	}
+	return bonds
 }
 
 // readFile reads a file of bounded size. Of what is no regular file it takes

@@ -51,7 +51,7 @@ func (b *builder) instance(name string, s *section) {
 		if fault := interfaceFault(in.Interface); fault != "" {
 			s.fail("interface", fault, "write the name of an interface, at most 15 bytes")
 			in.Interface = ""
-		} else if b.env.InterfaceExists != nil && !b.env.InterfaceExists(in.Interface) {
+		} else if b.absent(in.Interface) && !b.manages(in.Interface) {
 			s.warn("interface", "this host has no interface "+quoteShort(in.Interface)+" now", "check the name; vrrpd waits for it")
 		}
 	}

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"vrrpd/bonding"
+)
 
 // A kind is the type a key must have.
 type kind int
@@ -54,6 +58,7 @@ type key struct {
 	about    string
 	sample   string // as TOML, for the reference file; "" shows the default
 	shy      bool   // the reference file shows it in a comment only
+	managed  bool   // only with manage = true; left as it is if absent
 	// unbuilt: the key is part of the language, but this version cannot do
 	// what it says.
 	unbuilt bool
@@ -101,9 +106,62 @@ var httpTable = &table{name: "http", about: "A read-only listener: status page, 
 		about: "The address to listen on."},
 }}
 
-var bondTable = &table{name: "bond.NAME", about: "What \"healthy\" means for a bond that instances run over.", keys: []key{
-	{name: "*", kind: kindTable, unbuilt: true, about: "An instance over a bond works; it follows the bond's carrier alone."},
-}}
+var bondTable = &table{name: "bond.NAME", keys: []key{
+	{name: "mode", kind: kindString, when: "any mode", choices: names(bonding.ModeBalanceRR, bonding.ModeBalanceALB), sample: `"active-backup"`,
+		limits: "required with manage", about: "The mode the bond must have. In another it has failed."},
+	{name: "min_links", kind: kindInteger, def: "1", min: 1, max: 255,
+		about: "Usable links the bond must have. With fewer it has failed, and the instances over it are in fault. With manage, the kernel's min_links follows in mode 802.3ad."},
+	{name: "degraded_weight", kind: kindInteger, def: "0", min: -253, max: 0, sample: "-20",
+		about: "Added to the priority of the instances over the bond while it is degraded: a link is not usable, or LACP has no partner, but the bond has not failed."},
+	{name: "degraded_after", kind: kindDuration, def: `"1s"`, low: 0, top: day,
+		about: "How long the bond must have been degraded before the priority follows. A dead switch degrades the bonds of all nodes, though not in the same instant."},
+	{name: "healthy_after", kind: kindDuration, def: `"2s"`, low: 0, top: day,
+		about: "How long the bond must have been better before that counts."},
+	{name: "require_monitor", kind: kindBoolean, def: "false", about: "A bond with neither miimon nor arp_interval has failed: it would not notice a dead link."},
+	{name: "manage", kind: kindBoolean, def: "false",
+		about: "vrrpd creates the bond if it is absent, attaches links that are missing, and sets options right, as far as no working link goes down for it. The keys below say how the bond is to be."},
+	{name: "links", kind: kindStrings, managed: true, when: "required with manage", sample: `["eth0", "eth1"]`, limits: "interface names; each in one bond",
+		about: "The interfaces of the bond. Others that are attached stay."},
+	{name: "miimon", kind: kindDuration, managed: true, low: time.Millisecond, top: day, sample: `"100ms"`,
+		limits: "whole milliseconds; either miimon or arp_interval is required with manage", about: "How often the links are looked at for carrier."},
+	{name: "updelay", kind: kindDuration, managed: true, low: 0, top: day, sample: `"200ms"`, limits: "a multiple of miimon",
+		about: "How long a link must have had carrier before it is used."},
+	{name: "downdelay", kind: kindDuration, managed: true, low: 0, top: day, sample: `"0s"`, limits: "a multiple of miimon",
+		about: "How long a link must have lost carrier before it is given up."},
+	{name: "arp_interval", kind: kindDuration, managed: true, low: time.Millisecond, top: day, sample: `"200ms"`,
+		limits: "whole milliseconds; not together with miimon; not in 802.3ad, balance-tlb, balance-alb", about: "How often the links are tried by ARP."},
+	{name: "arp_ip_target", kind: kindStrings, managed: true, sample: `["192.168.1.1"]`, limits: "1 to 16 IPv4 addresses; required with arp_interval",
+		about: "Who is asked, such as the gateway."},
+	{name: "arp_validate", kind: kindString, managed: true, choices: names(bonding.ARPValidateNone, bonding.ARPValidateFilterBackup), sample: `"all"`,
+		limits: "only with arp_interval", about: "On which links only the answers of the targets count as a sign of life."},
+	{name: "primary", kind: kindString, managed: true, sample: `"eth0"`, limits: "one of links; active-backup, balance-tlb or balance-alb",
+		about: "The link that is preferred as the active one."},
+	{name: "primary_reselect", kind: kindString, managed: true, choices: names(bonding.ReselectAlways, bonding.ReselectFailure), sample: `"failure"`,
+		limits: "active-backup, balance-tlb or balance-alb", about: "When the primary becomes the active link again: as soon as it is usable, if it is the better one, or only when the active link fails."},
+	{name: "fail_over_mac", kind: kindString, managed: true, choices: names(bonding.FailOverMACNone, bonding.FailOverMACFollow), sample: `"active"`,
+		limits: "active-backup", about: "Whose MAC address the bond has: one for all links, that of the active link, or one that follows the active link."},
+	{name: "num_grat_arp", kind: kindInteger, managed: true, min: 0, max: 255, sample: "1", about: "Gratuitous ARPs and unsolicited neighbour advertisements of the kernel after a failover."},
+	{name: "resend_igmp", kind: kindInteger, managed: true, min: 0, max: 255, sample: "1", limits: "balance-rr, active-backup, balance-tlb or balance-alb",
+		about: "Membership reports of the kernel after a failover."},
+	{name: "all_slaves_active", kind: kindBoolean, managed: true, sample: "false", about: "Deliver the frames that arrive on links which are not active."},
+	{name: "lacp_rate", kind: kindString, managed: true, choices: names(bonding.LACPSlow, bonding.LACPFast), sample: `"fast"`, limits: "802.3ad",
+		about: "How often the partner is asked to speak: every 30 seconds, or every second."},
+	{name: "xmit_hash_policy", kind: kindString, managed: true, choices: names(bonding.HashLayer2, bonding.HashVLANSrcMAC), sample: `"layer3+4"`,
+		limits: "balance-xor, 802.3ad or balance-tlb", about: "What the link of a frame is chosen by."},
+}, about: "What \"healthy\" means for a bond that instances run over, be it directly or over an interface above it. " +
+	"Without the table, and without its keys, an instance is in fault while no link of the bond is usable."}
+
+// names are the kernel's words for the values of an option, from the first of
+// them to the last.
+func names[E interface {
+	~uint8
+	String() string
+}](first, last E) (out []string) {
+	for e := first; e <= last; e++ {
+		out = append(out, e.String())
+	}
+	return out
+}
 
 var checkTable = &table{name: "check.NAME", about: "A health check, which instances follow by their key `track`.", keys: []key{
 	{name: "command", kind: kindStrings, required: true, sample: `["/usr/local/bin/check_nginx.sh", "--fast"]`,

@@ -38,7 +38,7 @@ func parse(name string, data []byte, mode fs.FileMode, env Env) (*Plan, Problems
 	r := &reader{file: name, env: env}
 	r.src = readSource(data, r.syntax)
 	r.src.damaged = append(r.src.damaged, r.meant...)
-	b := &builder{reader: r, mode: mode, plan: &Plan{File: name}, checks: map[string]Check{}, instances: map[string]*instance{}, tracked: map[string]bool{}}
+	b := &builder{reader: r, mode: mode, plan: &Plan{File: name}, links: map[string]string{}, checks: map[string]Check{}, instances: map[string]*instance{}, tracked: map[string]bool{}}
 	b.build()
 	problems := r.problems.sorted()
 	if len(problems.Errors()) > 0 {
@@ -84,6 +84,7 @@ type builder struct {
 	*reader
 	mode      fs.FileMode // of the file; 0 if unknown
 	plan      *Plan
+	links     map[string]string // the managed bond of each link
 	checks    map[string]Check
 	instances map[string]*instance
 	order     []*instance
@@ -210,12 +211,10 @@ func (b *builder) named(p place, kind string) {
 		if !b.name(name, shown, at) {
 			continue
 		}
-		if p.table == bondTable {
-			b.report(b.src.doc, at.key, shown, "bonds are not built yet in this version", "remove the table; instances over a bond follow its carrier", false)
-			continue
-		}
 		s := b.open(p.table, []string{kind, name}, shown, at, t)
 		switch p.table {
+		case bondTable:
+			b.bond(name, s)
 		case checkTable:
 			b.check(name, s)
 		case instanceTable:
@@ -228,7 +227,7 @@ func (b *builder) named(p place, kind string) {
 
 const nameMax = 64
 
-// name checks the name of a check, an instance or a group.
+// name checks the name of a bond, a check, an instance or a group.
 func (b *builder) name(name, shown string, n *node) bool {
 	ok := name != "" && len(name) <= nameMax && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == ""
 	if !ok {

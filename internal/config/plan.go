@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"vrrpd/bonding"
 	"vrrpd/healthcheck"
 )
 
@@ -15,6 +16,7 @@ type Plan struct {
 	Log       Log
 	Control   Control
 	HTTP      HTTP
+	Bonds     []Bond     // in the order of the file
 	Checks    []Check    // in the order of the file
 	Instances []Instance // in the order of the file
 	Groups    []Group    // in the order of the file
@@ -36,6 +38,19 @@ type Control struct {
 // HTTP is the read-only listener for metrics and the status API.
 type HTTP struct {
 	Listen string // host:port; "" is off
+}
+
+// A Bond is one [bond.NAME] table: what is asked of a bond that instances run
+// over. A bond without a table is judged as one whose table is empty.
+type Bond struct {
+	Name           string // of the interface
+	Mode           string // the kernel's name; "" is any
+	MinLinks       int    // 1..255; fewer usable links: failed
+	DegradedWeight int    // -253..0, added to the priority while degraded
+	DegradedAfter  time.Duration
+	HealthyAfter   time.Duration
+	RequireMonitor bool
+	Managed        *bonding.Managed // what vrrpd keeps the bond to; nil: it leaves the bond alone
 }
 
 // A Check is one [check.NAME] table.

@@ -15,6 +15,8 @@ func (k *key) defaultText() string {
 		return k.def
 	case k.when != "":
 		return k.when
+	case k.managed:
+		return "left as it is"
 	}
 	return "none"
 }
@@ -22,7 +24,7 @@ func (k *key) defaultText() string {
 // limitsText are the limits of a key for a reader.
 func (k *key) limitsText() string {
 	var parts []string
-	if k.max != 0 {
+	if k.min != 0 || k.max != 0 {
 		parts = append(parts, fmt.Sprintf("%d to %d", k.min, k.max))
 	}
 	if k.top != 0 && !strings.Contains(k.limits, duration(k.low).String()) {
@@ -36,6 +38,9 @@ func (k *key) limitsText() string {
 	}
 	if k.limits != "" {
 		parts = append(parts, k.limits)
+	}
+	if k.managed {
+		parts = append(parts, "only with manage = true")
 	}
 	if k.unbuilt {
 		parts = append(parts, notBuilt(k))
@@ -93,7 +98,7 @@ The configuration is one [TOML](https://toml.io) file, by default ` + "`/etc/vrr
 - Durations are strings with a unit: ` + "`\"10ms\"`, `\"1.5s\"`, `\"2m\"`" + `. Units are ns, us, ms, s, m, h.
 - Keys are case-sensitive. An unknown key is an error.
 - Checks, instances and groups are named with up to 64 letters, digits, and the characters ` + "`_ . -`" + `;
-  a name with a dot is written in quotes: ` + "`[instance.\"web.1\"]`" + `.
+  a name with a dot is written in quotes: ` + "`[instance.\"web.1\"]`" + `. The name of a bond is that of its interface.
 - A key that is part of the language but not built yet is refused, not ignored.
 - Problems are reported all at once, as
   ` + "`FILE:LINE:COLUMN: key.path: what is wrong; what to write instead`" + `. Columns count characters, array elements count from 0.
@@ -101,10 +106,6 @@ The configuration is one [TOML](https://toml.io) file, by default ` + "`/etc/vrr
 `)
 	for _, t := range allTables() {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", headline(t), t.about)
-		if t == bondTable {
-			b.WriteString("\nNot built yet in this version, and refused. " + t.keys[0].about + "\n")
-			continue
-		}
 		b.WriteString("\n| key | type | default | limits | meaning |\n| --- | --- | --- | --- | --- |\n")
 		var unbuilt []string
 		for i := range t.keys {
@@ -151,14 +152,10 @@ func ReferenceTOML() string {
 	var b strings.Builder
 	b.WriteString("# Generated from internal/config/keys.go by: go generate ./internal/config\n" +
 		"# Every key of the configuration. Values are examples, defaults stand in the comments.\n")
-	names := map[*table]string{bondTable: "bond0", checkTable: "nginx", instanceTable: "web", groupTable: "site"}
+	sample := map[*table]string{bondTable: "bond0", checkTable: "nginx", instanceTable: "web", groupTable: "site"}
 	for _, p := range places {
 		fmt.Fprintf(&b, "\n# %s\n", p.table.about)
-		if p.table == bondTable {
-			b.WriteString("# Not built yet in this version, and refused.\n# " + p.header(names[p.table]) + "\n")
-			continue
-		}
-		b.WriteString(p.header(names[p.table]) + "\n")
+		b.WriteString(p.header(sample[p.table]) + "\n")
 		for i := range p.table.keys {
 			referenceKey(&b, &p.table.keys[i])
 			for _, in := range innerTables {
@@ -177,7 +174,7 @@ func referenceKey(b *strings.Builder, k *key) {
 		return
 	}
 	fmt.Fprintf(b, "# %s\n#%s\n", k.about, k.terms())
-	if k.shy {
+	if k.shy || k.managed {
 		b.WriteString("# ")
 	}
 	fmt.Fprintf(b, "%s = %s\n", k.name, k.example())

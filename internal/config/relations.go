@@ -40,6 +40,7 @@ func (b *builder) relations() {
 	b.uniqueAddresses()
 	for _, in := range b.order {
 		b.track(in)
+		b.overBond(in)
 		b.plan.Instances = append(b.plan.Instances, in.Instance)
 	}
 	b.members()

@@ -241,12 +241,18 @@ func cmpPosition(a, b Problem) int {
 	return a.Column - b.Column
 }
 
-// roundTrip: what a plan prints loads to an equal plan.
+// roundTrip: what a plan prints loads to an equal plan, and what it says of
+// bonds is what the driver takes.
 func roundTrip(t *testing.T, plan *Plan) {
 	t.Helper()
 	for _, in := range plan.Instances {
 		if in.Password != "" && in.PasswordFile == "" {
 			return // is not printed
+		}
+	}
+	for _, b := range plan.Bonds {
+		if b.Managed != nil && len(b.Managed.Check()) > 0 {
+			t.Errorf("bond %s passes, but the driver would refuse: %q", b.Name, b.Managed.Check())
 		}
 	}
 	for _, all := range []bool{false, true} {

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"vrrpd/bonding"
 )
 
 // TOML prints the plan as a configuration file that loads to the same plan,
@@ -29,6 +31,9 @@ func (p *Plan) TOML(withDefaults bool) string {
 		listen = "off"
 	}
 	w.value("listen", text(listen))
+	for i := range p.Bonds {
+		w.bond(&p.Bonds[i])
+	}
 	for i := range p.Checks {
 		w.check(&p.Checks[i])
 	}
@@ -93,6 +98,61 @@ func (w *printer) say(name, literal string, isDefault bool) {
 	}
 	w.head()
 	fmt.Fprintf(w, "%s = %s\n", name, literal)
+}
+
+func (w *printer) bond(b *Bond) {
+	w.table(bondTable, b.Name)
+	if b.Mode != "" {
+		w.say("mode", text(b.Mode), false)
+	}
+	w.value("min_links", strconv.Itoa(b.MinLinks))
+	w.value("degraded_weight", strconv.Itoa(b.DegradedWeight))
+	w.value("degraded_after", quoted(b.DegradedAfter))
+	w.value("healthy_after", quoted(b.HealthyAfter))
+	w.value("require_monitor", strconv.FormatBool(b.RequireMonitor))
+	w.value("manage", strconv.FormatBool(b.Managed != nil))
+	if m := b.Managed; m != nil {
+		w.managed(m)
+	}
+}
+
+// managed writes what a bond is to be. Nothing of it has a default: what is
+// not said is left as it is. Mode and min_links stand above.
+func (w *printer) managed(m *bonding.Managed) {
+	targets := make([]string, len(m.ARPTargets))
+	for i, a := range m.ARPTargets {
+		targets[i] = a.String()
+	}
+	w.say("links", texts(m.Links), false)
+	optionally(w, "miimon", m.MIIMon, quoted)
+	optionally(w, "updelay", m.UpDelay, quoted)
+	optionally(w, "downdelay", m.DownDelay, quoted)
+	optionally(w, "arp_interval", m.ARPInterval, quoted)
+	w.say("arp_ip_target", texts(targets), len(targets) == 0)
+	w.word("arp_validate", m.ARPValidate != 0, m.ARPValidate)
+	if m.Primary != "" {
+		w.say("primary", text(m.Primary), false)
+	}
+	w.word("primary_reselect", m.Reselect != 0, m.Reselect)
+	w.word("fail_over_mac", m.FailOverMAC != 0, m.FailOverMAC)
+	optionally(w, "num_grat_arp", m.NumPeerNotif, strconv.Itoa)
+	optionally(w, "resend_igmp", m.ResendIGMP, strconv.Itoa)
+	optionally(w, "all_slaves_active", m.AllLinksActive, strconv.FormatBool)
+	w.word("lacp_rate", m.LACPRate != 0, m.LACPRate)
+	w.word("xmit_hash_policy", m.HashPolicy != 0, m.HashPolicy)
+}
+
+func optionally[T any](w *printer, name string, value *T, literal func(T) string) {
+	if value != nil {
+		w.say(name, literal(*value), false)
+	}
+}
+
+// word writes a value by the kernel's name, if there is one.
+func (w *printer) word(name string, said bool, value fmt.Stringer) {
+	if said {
+		w.say(name, text(value.String()), false)
+	}
 }
 
 func (w *printer) check(c *Check) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A word of keepalived's language, and what to write here. If it starts with a
+// A foreign word, above all of keepalived's language, and what to write here. If it starts with a
 // key name and nothing else, it is that key under another name.
 var keepalivedWords = map[string]map[string]string{
 	"": {
@@ -64,6 +64,19 @@ var keepalivedWords = map[string]map[string]string{
 		"accept":                     "=remove it: the addresses are always served",
 		"no_accept":                  "=it has no counterpart: the addresses are always served; remove it",
 		"family":                     "=remove it: the addresses tell the family",
+	},
+	// The words of network managers, for lack of keepalived's.
+	"bond.NAME": {
+		"slaves":               "links",
+		"ports":                "links",
+		"interfaces":           "links",
+		"mii-monitor-interval": "miimon",
+		"bond-miimon":          "miimon",
+		"bond-mode":            "mode",
+		"transmit-hash-policy": "xmit_hash_policy",
+		"gratuitous-arp":       "num_grat_arp",
+		"num_unsol_na":         "num_grat_arp",
+		"weight":               "degraded_weight",
 	},
 	"group.NAME": {"group": "instances", "members": "instances"},
 }
