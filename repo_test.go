@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 
 	"internal/build":   {},
 	"internal/netif":   {},
-	"internal/config":  {"healthcheck"},
+	"internal/config":  {"bonding", "healthcheck"},
 	"internal/control": {},
 	"internal/daemon": {"vrrp", "vrrp/transport", "healthcheck", "vip", "bonding",
 		"internal/config", "internal/control", "internal/netif"},

@@ -61,7 +61,7 @@ type checkReport struct {
 
 func (a *app) configCheck(files []string, strict bool) error {
 	env := config.HostEnv()
-	env.InterfaceExists = config.InterfaceExists
+	env.InterfaceExists, env.BondsUnder = config.InterfaceExists, config.BondsUnder
 	r := checkFiles(files, env)
 	end := &exitError{}
 	var warnings []string
@@ -93,7 +93,7 @@ func checkFiles(files []string, env config.Env) *checkReport {
 	var plans []*config.Plan
 	for i, file := range files {
 		if i > 0 { // another host's: its commands, users and interfaces are not here
-			env.Vet, env.LookupUser, env.InterfaceExists = nil, nil, nil
+			env.Vet, env.LookupUser, env.InterfaceExists, env.BondsUnder = nil, nil, nil, nil
 		}
 		plan, problems := config.Load(file, env)
 		f := checkedFile{

@@ -95,7 +95,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 // checkOnly is --check: silent if all is well.
 func checkOnly(file string, stderr io.Writer) int {
 	env := config.HostEnv()
-	env.InterfaceExists = config.InterfaceExists
+	env.InterfaceExists, env.BondsUnder = config.InterfaceExists, config.BondsUnder
 	plan, problems := config.Load(file, env)
 	if plan == nil {
 		printProblems(stderr, problems.Errors())

@@ -75,7 +75,8 @@ func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before map[identity]
 			e.step(now, inst, vrrp.Event{Kind: vrrp.EventAlone})
 		}
 	}
-	e.assessAll(now)
+	e.setBonds(plan.Bonds)
+	e.judgeBonds(now)
 	for _, inst := range fresh {
 		if b := before[inst.id]; b.down && (b.until.IsZero() || time.Now().Before(b.until)) {
 			inst.persist, inst.until = true, b.until

@@ -14,6 +14,8 @@ import (
 // from make of an instance, and tells its router what changed.
 func (e *engine) assess(now vrrp.Instant, inst *instance) {
 	parts, faults, holds := healthcheck.Assess(e.tracked(inst))
+	bondParts, bondFaults := e.bondEffects(inst)
+	parts, faults = append(parts, bondParts...), append(bondFaults, faults...)
 	source, silent := netip.Addr{}, false
 	if p := inst.port; p != nil {
 		reason := p.unusable()
@@ -198,8 +200,12 @@ func (e *engine) detach(inst *instance) {
 }
 
 // countVirtual remembers which addresses are virtual, by adding n for each of
-// an instance's.
+// an instance's. Those of an owner are the node's own (RFC 9568 §1.7), and what
+// other instances may send from.
 func (e *engine) countVirtual(inst *instance, n int) {
+	if inst.cfg.Owner() {
+		return
+	}
 	for _, list := range [][]config.Address{inst.cfg.Addresses, inst.cfg.Extra} {
 		for _, a := range list {
 			if e.virtual[a.Prefix.Addr()] += n; e.virtual[a.Prefix.Addr()] == 0 {

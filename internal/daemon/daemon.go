@@ -57,6 +57,7 @@ type Daemon struct {
 	scribe   *scribe
 	notifier *notifier
 	checks   *checkRunner
+	bonds    *bondWatch
 	web      *web
 	lock     *lock
 	state    *stateWriter
@@ -165,13 +166,18 @@ func (d *Daemon) open() error {
 		tell:      d.scribe.tell,
 		took:      d.opts.Observer.Takeover,
 		saved:     d.saveState,
+		again: func(after time.Duration, do func(vrrp.Instant)) {
+			time.AfterFunc(after, func() { d.loop.do(do) })
+		},
+		readBonds: func() { d.bonds.watcher.Refresh() },
 	})
 	d.loop = newLoop(d.engine, poller, d.opts.Observer.Lag)
 	d.checks = newCheckRunner(d.ctx, func(c config.Check, r healthcheck.Result) {
 		d.loop.do(func(now vrrp.Instant) { d.engine.checkRan(now, c, r) })
 	})
 	d.web = newWeb(d.log)
-	return nil
+	d.bonds, err = newBondWatch(d)
+	return err
 }
 
 // serve is the daemon's life.
@@ -180,6 +186,7 @@ func (d *Daemon) serve(stop, hurry context.Context, before *savedState) error {
 	defer d.cancel()
 	watcher, ifaces, err := netif.New(func(s netif.Snapshot) {
 		d.loop.do(func(now vrrp.Instant) { d.engine.interfaces(now, s) })
+		d.bonds.again() // a VLAN above a bond may be new
 	}, func(err error) { d.say(levelWarn, kindInterface, err.Error()) })
 	if err != nil {
 		return errors.Join(err, d.keeper.Close(), d.loop.poller.Close())
@@ -202,6 +209,7 @@ func (d *Daemon) serve(stop, hurry context.Context, before *savedState) error {
 	}()
 	d.background.Go(d.ticker)
 	d.begin(ifaces, before)
+	d.background.Go(func() { d.bonds.run(d.ctx) })
 	listening := d.listen()
 	if d.opts.Ready != nil {
 		d.opts.Ready()
@@ -257,10 +265,13 @@ func (d *Daemon) finish() {
 func (d *Daemon) begin(ifaces netif.Snapshot, before *savedState) {
 	plan := d.plan
 	d.notifier.configure(plan.Notify)
+	d.bonds.configure(plan)
+	bonds, under := d.bonds.read()
 	var leftover vip.Want
 	_ = d.loop.call(d.ctx, func(now vrrp.Instant) { // an error is told as the loop's own
 		if d.engine.ifaces == nil {
 			d.engine.ifaces = ifaces
+			d.engine.bondUpdate, d.engine.under = bonds, under
 		}
 		d.engine.setChecks(plan.Checks, plan.Node)
 		d.engine.apply(now, plan, before.restore())
@@ -317,8 +328,11 @@ func (d *Daemon) Reload(context.Context) (*control.Outcome, error) {
 	}
 	d.notifier.configure(plan.Notify)
 	d.log.SetLevel(hclog.LevelFromString(plan.Log.Level))
+	d.bonds.configure(plan)
+	under := d.bonds.under()
 	var changes []string
 	if err := d.loop.call(d.ctx, func(now vrrp.Instant) {
+		d.engine.under = under
 		d.engine.setChecks(plan.Checks, plan.Node)
 		changes = d.engine.apply(now, plan, nil)
 	}); err != nil {

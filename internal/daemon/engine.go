@@ -3,6 +3,7 @@ package daemon
 import (
 	"net/netip"
 	"time"
+	"vrrpd/bonding"
 
 	"vrrpd/healthcheck"
 	"vrrpd/internal/config"
@@ -29,6 +30,8 @@ type outside struct {
 	tell      func(note) // people; see note
 	took      func(time.Duration)
 	saved     func() // something of the state file changed
+	again     func(after time.Duration, do func(now vrrp.Instant))
+	readBonds func() // read the bonds now; what they are like comes to bondsSeen
 }
 
 // The engine owns every virtual router. All its methods belong to the loop's
@@ -45,6 +48,9 @@ type engine struct {
 	checks     map[string]*checkState
 	checkOrder []string
 	virtual    map[netip.Addr]int // configured addresses, counted
+	bonds      []*bond
+	bondUpdate *bonding.Update     // the last reading; nil: none yet
+	under      map[string][]string // the bonds that carry an interface's traffic
 	timers     timers
 
 	batch   *transport.Batch
@@ -202,12 +208,29 @@ func (e *engine) sendFailed(now vrrp.Instant, inst *instance, f transport.SendEr
 // microsecond counts then.
 func (e *engine) next() (at vrrp.Instant, takeover, ok bool) {
 	at, ok = e.timers.next()
-	return at, ok && e.timers[0].router.State() == vrrp.Backup, ok
+	if !ok {
+		return 0, false, false
+	}
+	inst := e.timers[0]
+	if e.wantsBonds(inst) {
+		return at.Add(-refreshAhead), false, true
+	}
+	return at, inst.router.State() == vrrp.Backup, true
+}
+
+// wantsBonds reports whether the bonds are to be read before an instance's
+// timer fires: it may take over then, and must know what it takes over on.
+func (e *engine) wantsBonds(inst *instance) bool {
+	return !inst.bondsRead && len(e.under[inst.id.iface]) > 0 && inst.router.State() == vrrp.Backup
 }
 
 // expire fires the timers that are due. While packets are still waiting to be
 // read, no backup takes over: an advertisement may be among them.
 func (e *engine) expire(now vrrp.Instant, drained bool) {
+	if len(e.timers) > 0 && e.timers[0].deadline <= now.Add(refreshAhead) && e.wantsBonds(e.timers[0]) {
+		e.timers[0].bondsRead = true
+		e.out.readBonds()
+	}
 	var later []*instance
 	for len(e.timers) > 0 && e.timers[0].deadline <= now {
 		inst := e.timers[0]

@@ -41,6 +41,8 @@ type instance struct {
 
 	slot     int // in the timers
 	deadline vrrp.Instant
+	// bondsRead: the bonds underneath were read in view of this deadline.
+	bondsRead bool
 
 	destinations []netip.Addr
 	adverts      [][]byte          // the encoded advertisement for each destination, nil: encode anew

@@ -15,6 +15,7 @@ const (
 	kindCheck      = "check"
 	kindAddress    = "address"
 	kindInterface  = "interface"
+	kindBond       = "bond"
 	kindDemote     = "demote"
 	kindPromote    = "promote"
 	kindReload     = "reload"

@@ -39,6 +39,7 @@ func (e *engine) snapshot(now vrrp.Instant) Snapshot {
 		s.Status.Checks = append(s.Status.Checks, describeCheck(e.checks[name]))
 	}
 	s.Status.Interfaces = e.describePorts()
+	s.Status.Bonds = e.describeBonds()
 	return s
 }
 
@@ -124,7 +125,7 @@ func (e *engine) describe(now vrrp.Instant, inst *instance) control.Instance {
 		i.Reasons = r.Holds()
 	}
 	i.NextEvent = nextEvent(now, r)
-	i.Warnings = warnings(now, inst)
+	i.Warnings = append(warnings(now, inst), e.bondWarnings(inst)...)
 	return i
 }
 

@@ -33,7 +33,7 @@ func (t *timers) Pop() any {
 const noSlot = -1
 
 func (t *timers) set(inst *instance, at vrrp.Instant) {
-	inst.deadline = at
+	inst.deadline, inst.bondsRead = at, false
 	if inst.slot == noSlot {
 		heap.Push(t, inst)
 	} else {

@@ -73,6 +73,10 @@ var (
 	advertErrors     = desc("advert_errors_total", "Advertisements dropped, or not sent, by reason.", "instance", "reason")
 	interfaceErrors  = desc("interface_packet_errors_total", "VRRP packets that belong to no instance, by reason.", "interface", "reason")
 	interfaceUp      = desc("interface_up", "1 while the interface is up with a carrier.", "interface")
+	bondLinkUp       = desc("bond_link_up", "1 while the bond can use the link.", "bond", "link")
+	bondActiveLink   = desc("bond_active_link", "1 for the link that carries the bond's traffic.", "bond", "link")
+	bondHealth       = desc("bond_health", "1 for the health of the bond that decides.", "bond", "health")
+	bondFailures     = desc("bond_link_failures_total", "Failures of the link that the bond's monitor saw since it was attached.", "bond", "link")
 	checkUp          = desc("check_up", "1 while the check passes.", "check")
 	checkDuration    = desc("check_duration_seconds", "How long the last run of the check took.", "check")
 	checkRuns        = desc("check_runs_total", "Runs of the check.", "check")
@@ -113,6 +117,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			counter(interfaceErrors, n, i.Name, reason)
 		}
 	}
+	for i := range s.Status.Bonds {
+		bond(&s.Status.Bonds[i], gauge, counter)
+	}
 	for _, k := range s.Status.Checks {
 		gauge(checkUp, truth(k.Passing), k.Name)
 		gauge(checkDuration, k.DurationSeconds, k.Name)
@@ -133,6 +140,17 @@ func instance(i *control.Instance, gauge func(*prometheus.Desc, float64, ...stri
 	counter(received, i.Adverts.Received, i.Name)
 	for reason, n := range i.Adverts.Errors {
 		counter(advertErrors, n, i.Name, reason)
+	}
+}
+
+func bond(b *control.Bond, gauge func(*prometheus.Desc, float64, ...string), counter func(*prometheus.Desc, uint64, ...string)) {
+	for _, h := range []string{"healthy", "degraded", "failed"} {
+		gauge(bondHealth, truth(b.Health == h), b.Name, h)
+	}
+	for _, l := range b.Links {
+		gauge(bondLinkUp, truth(l.Up), b.Name, l.Name)
+		gauge(bondActiveLink, truth(l.Active), b.Name, l.Name)
+		counter(bondFailures, l.Failures, b.Name, l.Name)
 	}
 }
 
