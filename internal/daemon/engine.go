@@ -53,6 +53,8 @@ type engine struct {
 	under      map[string][]string // the bonds that carry an interface's traffic
 	timers     timers
 
+	stalled bool // the loop was frozen, and what arrived meanwhile is not all read yet
+
 	batch   *transport.Batch
 	advert  vrrp.Advert // the one being decoded, reused
 	dirty   []*port     // to be flushed
@@ -222,6 +224,21 @@ func (e *engine) next() (at vrrp.Instant, takeover, ok bool) {
 // timer fires: it may take over then, and must know what it takes over on.
 func (e *engine) wantsBonds(inst *instance) bool {
 	return !inst.bondsRead && len(e.under[inst.id.iface]) > 0 && inst.router.State() == vrrp.Backup
+}
+
+// stallAfter is how late a turn must be to be called a stall: far more than a
+// busy machine makes of it, and less than any socket's buffer holds.
+const stallAfter = 250 * time.Millisecond
+
+// stall is told that the loop did not run for a while: the process was stopped,
+// the machine suspended or starved. The sockets' buffers may have filled up
+// meanwhile, and what is in them is then the oldest; so their advertisements
+// count from now, until all have been read. An active router that is alive
+// will be heard by then, and one that was not heard at all is gone.
+func (e *engine) stall(late time.Duration) {
+	e.stalled = true
+	e.tell(note{kind: kindWarning, level: levelWarn,
+		text: "vrrpd did not run for " + vrrp.Seconds(late) + " (stopped, suspended, or starved of CPU); reading what arrived meanwhile first"})
 }
 
 // expire fires the timers that are due. While packets are still waiting to be

@@ -104,6 +104,9 @@ func (l *loop) turn() (stopped bool, err error) {
 		return false, err
 	}
 	now := vrrp.Instant(transport.Now())
+	if armed && now.Sub(at) >= stallAfter {
+		e.stall(now.Sub(at))
+	}
 	drained := true
 	for _, token := range ready {
 		drained = e.receive(now, token) && drained
@@ -117,6 +120,7 @@ func (l *loop) turn() (stopped bool, err error) {
 		woken = woken || again
 		e.expire(now, drained)
 	}
+	e.stalled = e.stalled && !drained
 	if woken {
 		stopped = l.runRequests(now)
 	}
@@ -145,7 +149,8 @@ func (l *loop) drain(now vrrp.Instant, drained *bool) (woken bool, err error) {
 			*drained = l.engine.receive(now, token) && *drained
 		}
 	}
-	*drained = false
+	// A socket that goes on being ready and has nothing to read (an error that
+	// does not clear) must not keep this node from taking over.
 	return woken, nil
 }
 

@@ -78,7 +78,11 @@ func (e *engine) packet(now vrrp.Instant, p *port, pkt *transport.Packet) {
 		e.drop(now, inst, d, reason)
 		return
 	}
-	e.accept(now, inst, d, vrrp.Instant(pkt.At))
+	at := vrrp.Instant(pkt.At)
+	if e.stalled {
+		at = now
+	}
+	e.accept(now, inst, d, at)
 }
 
 // drop counts a rejected packet and tells of it at most once a minute and

@@ -64,9 +64,10 @@ const (
 	priorityControl     = 7
 	priorityInteractive = 6
 
-	// bufferBytes is asked for in each direction: about a thousand small
-	// packets, a burst of every router of an interface several times over.
-	bufferBytes = 1 << 20
+	// bufferBytes is asked for in each direction: about ten thousand small
+	// packets, what two thousand routers at 100 ms advertise in half a second.
+	// Only what is waiting takes memory.
+	bufferBytes = 8 << 20
 
 	// discardLimit bounds the packets thrown away by Open.
 	discardLimit = 4096
