@@ -39,15 +39,16 @@ var mayImport = map[string][]string{
 
 	"internal/build":   {},
 	"internal/netif":   {},
+	"internal/whohas":  {},
 	"internal/config":  {"bonding", "healthcheck"},
 	"internal/control": {},
 	"internal/daemon": {"vrrp", "vrrp/transport", "healthcheck", "vip", "bonding",
-		"internal/config", "internal/control", "internal/netif"},
+		"internal/config", "internal/control", "internal/netif", "internal/whohas"},
 	"internal/metrics": {"internal/control", "internal/daemon"},
 	"internal/web":     {"internal/control"},
 
 	"cmd/vrrpd":   {"internal/build", "internal/config", "internal/control", "internal/daemon", "internal/metrics", "internal/web"},
-	"cmd/vrrpctl": {"healthcheck", "internal/build", "internal/config", "internal/control"},
+	"cmd/vrrpctl": {"bonding", "healthcheck", "internal/build", "internal/config", "internal/control"},
 
 	// For tests and the demonstration only.
 	"internal/control/controltest": {"internal/control"},
@@ -69,8 +70,8 @@ var onlyIn = map[string][]string{
 	"github.com/prometheus/":             {"internal/metrics"},
 	"github.com/spf13/cobra":             {"cmd/vrrpctl"},
 	"github.com/BurntSushi/toml":         {"internal/config", "cmd/vrrpctl"},
-	"github.com/vishvananda/netlink":     {"vip", "bonding", "internal/netif", "internal/lab", "integration"},
-	"github.com/mdlayher/":               {"vip", "internal/lab", "integration"},
+	"github.com/vishvananda/netlink":     {"vip", "bonding", "internal/netif", "internal/whohas", "internal/lab", "integration"},
+	"github.com/mdlayher/":               {"vip", "internal/whohas", "internal/lab", "integration"},
 	"go.yaml.in/yaml":                    {"cmd/vrrpctl"},
 	"log/slog":                           {},
 	"unsafe":                             {"vrrp/transport", "vip", "bonding", "healthcheck", "internal/control", "internal/lab", "integration"},

@@ -22,6 +22,15 @@ type Backend interface {
 	Reload(ctx context.Context) (*Outcome, error)
 	// ConfigText is the running configuration with every default filled in, as TOML.
 	ConfigText(ctx context.Context) (string, error)
+	// Bonds describes the bonds of the host, or the one named, in the order of
+	// their names.
+	Bonds(ctx context.Context, name string) ([]BondDetail, error)
+	// DiagnoseBonds finds what is misconfigured about them.
+	DiagnoseBonds(ctx context.Context, name string) (*Diagnosis, error)
+	// Drill rehearses a failure and calls progress, from the goroutine it was
+	// called on, while it does. If ctx ends first, what was changed is put back
+	// all the same, and the error is the context's.
+	Drill(ctx context.Context, r DrillRequest, progress func(DrillProgress)) (*DrillReport, error)
 }
 
 // StatusError is an error with an HTTP status: 404 for an unknown instance,

@@ -108,6 +108,60 @@ func (c *Client) Reload(ctx context.Context) (*Outcome, error) {
 	return c.post(ctx, "/v1/reload", struct{}{})
 }
 
+// Bonds asks for the bonds of the host, or for one.
+func (c *Client) Bonds(ctx context.Context, name string) ([]BondDetail, error) {
+	var b []BondDetail
+	err := c.get(ctx, "/v1/bonds", bondQuery(name), &b)
+	return b, err
+}
+
+// DiagnoseBonds asks what is misconfigured about them.
+func (c *Client) DiagnoseBonds(ctx context.Context, name string) (*Diagnosis, error) {
+	var d Diagnosis
+	return &d, c.get(ctx, "/v1/bonds/doctor", bondQuery(name), &d)
+}
+
+func bondQuery(name string) url.Values {
+	if name == "" {
+		return nil
+	}
+	return url.Values{"name": {name}}
+}
+
+// Drill has a failure rehearsed and calls progress meanwhile. If ctx ends
+// first, the daemon puts back what it changed.
+func (c *Client) Drill(ctx context.Context, r DrillRequest, progress func(DrillProgress)) (*DrillReport, error) {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("ask the daemon: %w", err)
+	}
+	resp, err := c.do(ctx, http.MethodPost, "/v1/drill", bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(make([]byte, 4096), maxLine)
+	for lines.Scan() {
+		var m DrillMessage
+		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+			return nil, fmt.Errorf("the daemon's answer: %w", err)
+		}
+		switch {
+		case m.Report != nil:
+			return m.Report, nil
+		case m.Error != "":
+			return nil, &StatusError{Code: http.StatusInternalServerError, Message: m.Error}
+		case m.Progress != nil:
+			progress(*m.Progress)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return nil, errors.Join(errors.New("the daemon ended the drill without a report: it is stopping"), lines.Err())
+}
+
 // Follow opens the stream of events. Once it returns, no event is missed that
 // the stream's queue in the daemon can hold. ctx ends it.
 func (c *Client) Follow(ctx context.Context) (*Stream, error) {

@@ -28,10 +28,13 @@
 //	GET  /v1/events[?since=RFC3339]   []Event, oldest first
 //	GET  /v1/events/follow            Event, one JSON object a line, until either side ends it
 //	GET  /v1/config                   the running configuration, TOML
+//	GET  /v1/bonds[?name=NAME]        []BondDetail
+//	GET  /v1/bonds/doctor[?name=NAME] Diagnosis; on the socket only
 //	POST /v1/demote                   DemoteRequest -> Outcome
 //	POST /v1/promote                  Names -> Outcome
 //	POST /v1/announce                 Names -> Outcome
 //	POST /v1/reload                   -> Outcome
+//	POST /v1/drill                    DrillRequest -> DrillMessage, one JSON object a line, the report last
 //
 // An answer that is not 2xx carries a [Failure].
 //

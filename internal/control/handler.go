@@ -54,12 +54,16 @@ func Handler(b Backend, readOnly bool) *API {
 		"/v1/events":        {http.MethodGet, a.events},
 		"/v1/events/follow": {http.MethodGet, a.follow},
 		"/v1/config":        {http.MethodGet, a.config},
+		"/v1/bonds":         {http.MethodGet, a.bonds},
 	}
 	if !readOnly {
+		// It changes nothing, but it sends packets: nothing for the network to ask for.
+		a.routes["/v1/bonds/doctor"] = route{http.MethodGet, a.doctor}
 		a.routes["/v1/demote"] = route{http.MethodPost, a.demote}
 		a.routes["/v1/promote"] = route{http.MethodPost, a.named(b.Promote)}
 		a.routes["/v1/announce"] = route{http.MethodPost, a.named(b.Announce)}
 		a.routes["/v1/reload"] = route{http.MethodPost, a.reload}
+		a.routes["/v1/drill"] = route{http.MethodPost, a.drill}
 	}
 	return a
 }

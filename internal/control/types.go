@@ -131,7 +131,7 @@ type Interface struct {
 type Event struct {
 	ID       uint64    `json:"id"`
 	Time     time.Time `json:"time"`
-	Kind     string    `json:"kind"` // transition, check, address, interface, demote, promote, reload, warning, …
+	Kind     string    `json:"kind"` // transition, check, address, interface, bond, drill, demote, promote, reload, warning, …
 	Instance string    `json:"instance,omitempty"`
 	Check    string    `json:"check,omitempty"`
 	From     string    `json:"from,omitempty"`  // transition

@@ -58,6 +58,7 @@ type Daemon struct {
 	notifier *notifier
 	checks   *checkRunner
 	bonds    *bondWatch
+	desk     bondDesk
 	web      *web
 	lock     *lock
 	state    *stateWriter
@@ -240,6 +241,7 @@ func (d *Daemon) serve(stop, hurry context.Context, before *savedState) error {
 	listening.close(patience)
 	d.web.close()
 	d.background.Wait()
+	d.desk.close()
 	d.state.close()
 	return errors.Join(err, d.loop.poller.Close())
 }

@@ -18,6 +18,11 @@ type Backend struct {
 	Explanations map[string]*control.Explanation
 	Journal      []control.Event
 	Config       string
+	BondList     []control.BondDetail
+	Diagnosis    control.Diagnosis
+	// Progress and Report are how a drill goes.
+	Progress []string
+	Report   control.DrillReport
 	// Outcome answers every command, unless Err does.
 	Outcome control.Outcome
 	Err     error
@@ -123,6 +128,39 @@ func (b *Backend) Reload(ctx context.Context) (*control.Outcome, error) {
 
 // ConfigText answers Config.
 func (b *Backend) ConfigText(context.Context) (string, error) { return b.Config, b.Err }
+
+// Bonds answers from BondList.
+func (b *Backend) Bonds(_ context.Context, name string) ([]control.BondDetail, error) {
+	if name == "" || b.Err != nil {
+		return b.BondList, b.Err
+	}
+	for _, d := range b.BondList {
+		if d.Name == name {
+			return []control.BondDetail{d}, nil
+		}
+	}
+	return nil, &control.StatusError{Code: 404, Message: "there is no bond \"" + name + "\" on this host"}
+}
+
+// DiagnoseBonds answers Diagnosis.
+func (b *Backend) DiagnoseBonds(_ context.Context, name string) (*control.Diagnosis, error) {
+	d := b.Diagnosis
+	return &d, b.Err
+}
+
+// Drill tells Progress and answers Report.
+func (b *Backend) Drill(ctx context.Context, r control.DrillRequest, progress func(control.DrillProgress)) (*control.DrillReport, error) {
+	if b.Err == nil {
+		for _, text := range b.Progress {
+			progress(control.DrillProgress{Time: time.Now(), Text: text})
+		}
+	}
+	if _, err := b.command(ctx, r); err != nil {
+		return nil, err
+	}
+	rep := b.Report
+	return &rep, nil
+}
 
 func (b *Backend) command(ctx context.Context, r any) (*control.Outcome, error) {
 	b.mu.Lock()

@@ -1,0 +1,62 @@
+package whohas
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// A Question is whom to ask, and where.
+type Question struct {
+	Interface string
+	Target    netip.Addr
+	// Avoid tells addresses of the interface that must not be asked from: the
+	// asker's neighbours would learn them. nil: none.
+	Avoid func(netip.Addr) bool
+}
+
+// A Prober asks one question over and over. Ask and Close may be called from
+// any goroutine while another one is in Receive.
+type Prober interface {
+	// Ask sends one request. With the interface down that is ENETDOWN.
+	Ask() error
+	// Receive calls answered for every reply to Ask until Close is called, and
+	// then returns nil.
+	Receive(answered func(at time.Time)) error
+	Close() error
+}
+
+// Open prepares to ask in the network namespace of the calling thread.
+func Open(q Question) (Prober, error) {
+	ifi, err := net.InterfaceByName(q.Interface)
+	if err != nil {
+		return nil, fmt.Errorf("ask over %s: %w", q.Interface, err)
+	}
+	var p Prober
+	if q.Target.Unmap().Is4() {
+		p, err = openARP(ifi, q)
+	} else {
+		p, err = openND(ifi, q)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask %s over %s: %w", q.Target, q.Interface, err)
+	}
+	return p, nil
+}
+
+// sourceFor is an address of the interface on the target's subnet; the
+// unspecified one if there is none, as in an ARP probe (RFC 5227 §1.1).
+func sourceFor(ifi *net.Interface, q Question) (netip.Addr, error) {
+	addrs, err := ifi.Addrs()
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	for _, a := range addrs {
+		p, err := netip.ParsePrefix(a.String())
+		if err == nil && p.Contains(q.Target) && (q.Avoid == nil || !q.Avoid(p.Addr())) {
+			return p.Addr(), nil
+		}
+	}
+	return netip.IPv4Unspecified(), nil
+}
