@@ -319,6 +319,9 @@ func (w *fakeWire) Receive(*transport.Batch) (packets []transport.Packet, more b
 	}
 	n := min(len(w.inbox), transport.BatchSize)
 	packets, w.inbox = w.inbox[:n], w.inbox[n:]
+	if w.fd != 0 && n > 0 && len(w.inbox) == 0 {
+		w.readable(false)
+	}
 	return packets, n == transport.BatchSize, nil
 }
 

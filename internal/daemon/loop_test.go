@@ -1,0 +1,207 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vrrpd/vrrp"
+	"vrrpd/vrrp/transport"
+)
+
+// newTestLoop is a loop on the kernel's clock, with sockets in memory that an
+// eventfd makes readable. Its turns are the test's to make.
+func newTestLoop(t *testing.T) (*script, *loop) {
+	t.Helper()
+	s := newScript(t)
+	s.now = vrrp.Instant(transport.Now())
+	poller, err := transport.NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { poller.Close() })
+	s.e.out.watch = func(w wire, token int32) error {
+		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { unix.Close(fd) })
+		w.(*fakeWire).fd = fd
+		return poller.Add(fd, token)
+	}
+	s.e.out.unwatch = func(w wire) { _ = poller.Remove(w.FD()) }
+	return s, newLoop(s.e, poller, func(time.Duration) {})
+}
+
+// readable makes a socket say that something is waiting, or that nothing is.
+func (w *fakeWire) readable(yes bool) {
+	var b [8]byte
+	if yes {
+		b[0] = 1
+		_, _ = unix.Write(w.fd, b[:])
+	} else {
+		_, _ = unix.Read(w.fd, b[:])
+	}
+}
+
+// Case 44: an advertisement that waits in the socket as the down timer expires
+// counts first. The timer has expired by the time the loop looks at all.
+func TestCase44QueuedAdvertisementCountsFirst(t *testing.T) {
+	s, l := newTestLoop(t)
+	s.reload(oneInstance + "advert_interval = \"10ms\"\n")
+	s.forget()
+	due := s.inst("web").deadline
+	for vrrp.Instant(transport.Now()) < due {
+		time.Sleep(due.Sub(vrrp.Instant(transport.Now())))
+	}
+	w := s.deliver(advert{from: peer, priority: 200, interval: 40950 * time.Millisecond, at: due - 1})
+	w.readable(true)
+	if stopped, err := l.turn(); stopped || err != nil {
+		t.Fatal(stopped, err)
+	}
+	s.state("web", vrrp.Backup)
+	if s.inst("web").received != 1 {
+		t.Error("the advertisement was not read")
+	}
+	if at := s.inst("web").deadline; at < due.Add(100*time.Second) {
+		t.Errorf("the timer fires %s after the first time", at.Sub(due))
+	}
+
+	// The same without an advertisement: active.
+	s, l = newTestLoop(t)
+	s.reload(oneInstance + "advert_interval = \"10ms\"\n")
+	for s.inst("web").router.State() == vrrp.Backup {
+		if _, err := l.turn(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.state("web", vrrp.Active)
+	if now := vrrp.Instant(transport.Now()); now < s.inst("web").deadline.Add(-10*time.Millisecond) {
+		t.Error("too early")
+	}
+}
+
+// With more sockets than one look reports, all are read before a timer counts.
+func TestManySocketsAreAllReadFirst(t *testing.T) {
+	s, l := newTestLoop(t)
+	const n = 150
+	toml := ""
+	for i := range n {
+		name := "v" + string(rune('a'+i/26)) + string(rune('a'+i%26))
+		s.e.ifaces[name] = s.e.ifaces["eth0"]
+		toml += "[instance." + name + "]\ninterface=\"" + name + "\"\nvrid=51\naddresses=[\"192.0.2.100/24\"]\nadvert_interval=\"10ms\"\n"
+	}
+	s.reload(toml)
+	s.forget()
+	time.Sleep(50 * time.Millisecond) // all timers have expired
+	for _, inst := range s.e.instances {
+		w := inst.port.wire.(*fakeWire)
+		p := advert{from: peer, priority: 200, interval: 40950 * time.Millisecond}.packet()
+		p.At = int64(inst.deadline - 1)
+		w.inbox = append(w.inbox, p)
+		w.readable(true)
+	}
+	if _, err := l.turn(); err != nil {
+		t.Fatal(err)
+	}
+	for _, inst := range s.e.instances {
+		if inst.router.State() != vrrp.Backup || inst.received != 1 {
+			t.Fatalf("%s is %s and has received %d", inst.cfg.Name, inst.router.State(), inst.received)
+		}
+	}
+}
+
+// A socket that is ready for ever and has nothing to read keeps nobody from
+// taking over.
+func TestReadyWithoutAnything(t *testing.T) {
+	s, l := newTestLoop(t)
+	s.reload(oneInstance + "advert_interval = \"10ms\"\n")
+	time.Sleep(50 * time.Millisecond)
+	s.wires["eth0 ipv4"].readable(true) // and stays so
+	if _, err := l.turn(); err != nil {
+		t.Fatal(err)
+	}
+	s.state("web", vrrp.Active)
+}
+
+func TestCallsOfTheLoop(t *testing.T) {
+	_, l := newTestLoop(t)
+	result := make(chan error, 1)
+	go func() { result <- l.run() }()
+
+	var wg sync.WaitGroup
+	count := 0 // the loop's alone
+	for range 50 {
+		wg.Go(func() {
+			for range 100 {
+				if err := l.call(t.Context(), func(vrrp.Instant) { count++ }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if count != 5000 {
+		t.Errorf("%d ran", count)
+	}
+
+	// What a call has put off until the packets have left has happened.
+	flushed := false
+	if err := l.call(t.Context(), func(vrrp.Instant) { l.engine.then(func() { flushed = true }) }); err != nil || !flushed {
+		t.Error(err, flushed)
+	}
+
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	block := make(chan struct{})
+	l.do(func(vrrp.Instant) { <-block })
+	if err := l.call(gone, func(vrrp.Instant) {}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+
+	// A request that comes in the last turn is answered.
+	late := make(chan error, 1)
+	go func() {
+		l.do(func(vrrp.Instant) {
+			l.end()
+			l.mu.Lock()
+			l.requests = append(l.requests, func(vrrp.Instant) { t.Error("ran after the end") })
+			l.mu.Unlock()
+		})
+		close(block)
+	}()
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+	go func() { late <- l.call(context.Background(), func(vrrp.Instant) {}) }()
+	if err := <-late; !errors.Is(err, errStopped) {
+		t.Error(err)
+	}
+	if l.do(func(vrrp.Instant) {}) {
+		t.Error("a request was taken after the end")
+	}
+}
+
+// A loop that fails does not leave those waiting who asked it something.
+func TestLoopFails(t *testing.T) {
+	_, l := newTestLoop(t)
+	result := make(chan error, 1)
+	answer := make(chan error, 1)
+	if !l.do(func(vrrp.Instant) {
+		go func() { answer <- l.call(context.Background(), func(vrrp.Instant) {}) }()
+		l.poller.Close()
+	}) {
+		t.Fatal("not taken")
+	}
+	go func() { result <- l.run() }()
+	if err := <-result; err == nil {
+		t.Error("no error")
+	}
+	if err := <-answer; err != nil && !errors.Is(err, errStopped) {
+		t.Error(err)
+	}
+}
