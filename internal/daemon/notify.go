@@ -18,10 +18,11 @@ const notifyTimeout = 60 * time.Second
 // one at a time, in order, and the latest state wins. A state that was
 // overtaken while an earlier command ran is not told.
 type notifier struct {
-	failed func(text string)
-	ctx    context.Context
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	failed  func(text string)
+	timeout time.Duration
+	ctx     context.Context
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
 
 	mu       sync.Mutex
 	commands []config.Notify
@@ -41,7 +42,7 @@ type notifyQueue struct {
 
 func newNotifier(failed func(string)) *notifier {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &notifier{failed: failed, ctx: ctx, cancel: cancel, queues: map[notifyKey]*notifyQueue{}}
+	return &notifier{failed: failed, timeout: notifyTimeout, ctx: ctx, cancel: cancel, queues: map[notifyKey]*notifyQueue{}}
 }
 
 // configure replaces the commands.
@@ -98,7 +99,7 @@ func (n *notifier) run(c config.Notify, what notification) {
 		state = "MASTER"
 	}
 	command := append(slices.Clone(c.Command), kind, what.name, state, strconv.Itoa(int(what.priority)))
-	out := healthcheck.Execute(n.ctx, healthcheck.ExecSpec{Command: command, Timeout: notifyTimeout})
+	out := healthcheck.Execute(n.ctx, healthcheck.ExecSpec{Command: command, Timeout: n.timeout})
 	if !out.Passed() {
 		text := "notification command " + c.Command[0] + " for " + what.name + " " + state + ": " + out.Detail()
 		if out.Output != "" {
