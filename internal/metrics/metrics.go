@@ -47,9 +47,13 @@ func (m *Metrics) Lag(d time.Duration) { m.lag.Observe(d.Seconds()) }
 
 // Handler serves the metrics in the Prometheus formats.
 func (m *Metrics) Handler(snapshot func(context.Context) (*daemon.Snapshot, error)) http.Handler {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.takeover, m.lag, m.build, &collector{snapshot})
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError, MaxRequestsInFlight: 4})
+	return promhttp.HandlerFor(m.registry(snapshot), promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError, MaxRequestsInFlight: 4})
+}
+
+func (m *Metrics) registry(snapshot func(context.Context) (*daemon.Snapshot, error)) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(m.takeover, m.lag, m.build, &collector{snapshot})
+	return r
 }
 
 // A collector turns a snapshot into metrics.
