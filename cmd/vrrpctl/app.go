@@ -23,6 +23,7 @@ const (
 
 // app is one call of vrrpctl.
 type app struct {
+	in       io.Reader
 	out, err io.Writer
 	getenv   func(string) string
 	now      func() time.Time
@@ -31,7 +32,7 @@ type app struct {
 }
 
 func newApp(out, err io.Writer, getenv func(string) string) *app {
-	return &app{out: out, err: err, getenv: getenv, now: time.Now, format: asTable}
+	return &app{in: os.Stdin, out: out, err: err, getenv: getenv, now: time.Now, format: asTable}
 }
 
 // run does what the arguments say and returns the exit status.
@@ -68,6 +69,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.statusCommand(), a.explainCommand(), a.eventsCommand(),
 		a.demoteCommand(), a.promoteCommand(), a.announceCommand(), a.reloadCommand(),
+		a.bondCommand(), a.drillCommand(),
 		a.configCommand(), a.completionCommand(), a.versionCommand(),
 	)
 	return root

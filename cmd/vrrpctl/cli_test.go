@@ -78,6 +78,9 @@ func TestExitStatus(t *testing.T) {
 		{"promote", "promote web", nil, nil, 0, "web: ", ""},
 		{"announce", "announce", nil, nil, 0, "web: ", ""},
 		{"reload", "reload", nil, nil, 0, "web: ", ""},
+		{"bond", "bond", nil, nil, 0, "bond1: healthy, 802.3ad", ""},
+		{"one bond", "bond bond0", nil, nil, 0, "bond0: DEGRADED, active-backup", ""},
+		{"drill", "drill web --kind bond --yes", nil, nil, 0, "web: stayed ACTIVE (MASTER)", "moving the active link to eth1"},
 		{"version", "version", nil, nil, 0, build.Version, ""},
 		{"--version", "--version", nil, nil, 0, "vrrpctl " + build.Version, ""},
 		{"--help", "--help", nil, nil, 0, "Available Commands", ""},
@@ -93,8 +96,16 @@ func TestExitStatus(t *testing.T) {
 		{"one failed", "demote", &failed, nil, 1, "web: demoted", "vrrpctl: db: interface eth1 is absent"},
 		{"a warning, tame", "demote", &failed, nil, 1, "", "warning: no \ufffd[31mlock"},
 
+		{"unknown bond", "bond bnod0", nil, nil, 1, "", `no bond "bnod0" on this host; did you mean "bond0"?`},
+		{"drill refused", "drill --kind bond --yes", nil, &control.StatusError{Code: 409, Message: "a drill is under way already"}, 1, "", "under way already"},
+
 		{"unknown command", "stauts", nil, nil, 2, "", `did you mean "status"?`},
-		{"not built", "drill", nil, nil, 2, "", "no command"},
+		{"which drill", "drill --yes", nil, nil, 2, "", "--kind bond is the one there is"},
+		{"drill not built", "drill --kind demote --yes", nil, nil, 2, "", "not built yet"},
+		{"no such drill", "drill --kind fire --yes", nil, nil, 2, "", `"fire"`},
+		{"drill without a terminal", "drill web --kind bond", nil, nil, 2, "", "takes --yes"},
+		{"drill of a bad target", "drill --kind bond --target gateway --yes", nil, nil, 2, "", "such as 192.0.2.1"},
+		{"too many bonds", "bond bond0 bond1", nil, nil, 2, "", "arg"},
 		{"unknown subcommand", "config chekc", nil, nil, 2, "", `did you mean "check"?`},
 		{"nothing", "", nil, nil, 2, "", "Available Commands"},
 		{"unknown flag", "demote --gently", nil, nil, 2, "", "--gently"},
@@ -116,6 +127,7 @@ func TestExitStatus(t *testing.T) {
 
 		{"warnings", "config check " + absent, nil, nil, 0, "ok", "warning: " + absent + ":"},
 		{"findings", "config check --strict " + absent, nil, nil, 5, "ok", "nosuch0"},
+		{"a sick bond", "bond doctor", nil, nil, 5, "num_grat_arp is 0", ""},
 		{"findings of two", "config check --strict " + file + " " + unlike, nil, nil, 5, "ok", "warning: web (VRID 51, ipv4): version 3 on node1, 2 on node2"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -155,7 +167,7 @@ func (d demoteFails) Demote(context.Context, control.DemoteRequest) (*control.Ou
 
 func TestNoDaemon(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "none")
-	for _, args := range []string{"status", "status web", "status --watch", "explain web", "events", "events -f", "demote", "promote web", "announce", "reload", "config show"} {
+	for _, args := range []string{"status", "status web", "status --watch", "explain web", "events", "events -f", "bond", "bond doctor", "drill --kind bond --yes", "demote", "promote web", "announce", "reload", "config show"} {
 		out, errs, code := call(t, socket, strings.Fields(args)...)
 		if code != 3 || out != "" || !strings.Contains(errs, socket) {
 			t.Errorf("%s: exit status %d, %q, %q", args, code, out, errs)
@@ -183,7 +195,7 @@ func TestFormats(t *testing.T) {
 	file := write(t, "a.toml", good)
 	for _, args := range []string{
 		"status", "status web", "explain web", "events", "demote", "promote", "announce", "reload",
-		"config show", "config show --defaults", "config check " + file, "version",
+		"config show", "config show --defaults", "config check " + file, "version", "bond", "drill --kind bond --yes",
 	} {
 		t.Run(args, func(t *testing.T) {
 			j, errs, code := call(t, socket, append(strings.Fields(args), "-o", "json")...)

@@ -18,7 +18,7 @@ const (
 	exitUsage    = 2 // usage or configuration error
 	exitNoDaemon = 3 // no daemon on the socket
 	exitRefused  = 4 // refused to keep the service up
-	exitFindings = 5 // config check --strict found something
+	exitFindings = 5 // config check --strict, or bond doctor, found something
 )
 
 // An exitError is an error that chooses the exit status. What it has to say stands

@@ -203,6 +203,10 @@ func backend() *controltest.Backend {
 		State:        *night(),
 		Explanations: map[string]*control.Explanation{"web": explanation()},
 		Journal:      journal(),
+		BondList:     bonds(),
+		Diagnosis:    diagnosis(),
+		Progress:     []string{"asking 192.0.2.254 over bond0 every 20ms", "moving the active link to eth1, for 4s"},
+		Report:       goodDrill(),
 		Config:       "[node]\nname = \"node1\"\n\n[instance.web]\nvrid = 51\n",
 		Outcome:      control.Outcome{Results: []control.Result{{Instance: "web", OK: true, Text: "demoted; 192.0.2.12 took over after 0.61s", Successor: "192.0.2.12", Seconds: 0.61}}},
 	}

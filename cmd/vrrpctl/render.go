@@ -253,13 +253,7 @@ func bondGrid(bonds []control.Bond, o Options) *grid {
 	g := &grid{opts: o}
 	g.head("BOND", "HEALTH", "MODE", "ACTIVE LINK", "LINKS")
 	for _, bd := range bonds {
-		health := cell{bd.Health, green}
-		switch bd.Health {
-		case "degraded":
-			health = cell{"DEGRADED", yellow}
-		case "failed":
-			health = cell{"FAILED", red}
-		}
+		health := healthCell(bd.Health)
 		var links []string
 		for _, l := range bd.Links {
 			links = append(links, linkText(l))
