@@ -13,8 +13,12 @@ import (
 )
 
 // refreshAhead is how long before a takeover over a bond the bond is read
-// once more, so that the verdict is current when the timer fires.
-const refreshAhead = 50 * time.Millisecond
+// once more, so that the verdict is current when the timer fires: time enough
+// for the reading, and not so much that it is done while advertisements come
+// in.
+func refreshAhead(inst *instance) time.Duration {
+	return min(50*time.Millisecond, inst.router.ActiveInterval()/2)
+}
 
 // A bond is one bond that instances run over, or that the configuration
 // names, as the engine judges it.

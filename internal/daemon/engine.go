@@ -215,7 +215,7 @@ func (e *engine) next() (at vrrp.Instant, takeover, ok bool) {
 	}
 	inst := e.timers[0]
 	if e.wantsBonds(inst) {
-		return at.Add(-refreshAhead), false, true
+		return at.Add(-refreshAhead(inst)), false, true
 	}
 	return at, inst.router.State() == vrrp.Backup, true
 }
@@ -244,7 +244,7 @@ func (e *engine) stall(late time.Duration) {
 // expire fires the timers that are due. While packets are still waiting to be
 // read, no backup takes over: an advertisement may be among them.
 func (e *engine) expire(now vrrp.Instant, drained bool) {
-	if len(e.timers) > 0 && e.timers[0].deadline <= now.Add(refreshAhead) && e.wantsBonds(e.timers[0]) {
+	if len(e.timers) > 0 && e.wantsBonds(e.timers[0]) && e.timers[0].deadline <= now.Add(refreshAhead(e.timers[0])) {
 		e.timers[0].bondsRead = true
 		e.out.readBonds()
 	}

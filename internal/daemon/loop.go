@@ -112,7 +112,9 @@ func (l *loop) turn() (stopped bool, err error) {
 		drained = e.receive(now, token) && drained
 	}
 	if armed && at <= now {
-		l.lag(now.Sub(at))
+		if due, _ := e.timers.next(); due <= now { // else it is time to read the bonds
+			l.lag(now.Sub(due))
+		}
 		again, err := l.drain(now, &drained)
 		if err != nil {
 			return false, err
