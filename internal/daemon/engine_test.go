@@ -45,6 +45,7 @@ type script struct {
 	wires map[string]*fakeWire // by interface and family
 	open  map[string]error     // interfaces that cannot be opened
 	saved savedState           // as of the last time the engine wanted it written
+	again func(vrrp.Instant)   // what the engine wants to be called later
 	notes []note
 }
 
@@ -66,6 +67,8 @@ func newScript(t *testing.T) *script {
 		tell:      s.told,
 		took:      func(d time.Duration) { s.line("took %s", d.Round(time.Millisecond)) },
 		saved:     func() { s.saved = s.e.state("boot"); s.line("saved") },
+		again:     func(after time.Duration, do func(vrrp.Instant)) { s.again = do },
+		readBonds: func() { s.line("read the bonds") },
 	})
 	s.e.ifaces = netif.Snapshot{
 		"eth0": {Name: "eth0", Index: 2, Up: true, Carrier: true, IPv4: addrs(own), LinkLocal: addrs("fe80::1"), Global: addrs("2001:db8::1")},
