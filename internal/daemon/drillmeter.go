@@ -78,7 +78,7 @@ func (m *meter) answered(at time.Time) {
 	q := m.open[len(m.open)-1]
 	m.open = m.open[:len(m.open)-1]
 	m.phases[q.phase].answered++
-	if p.first == 0 && !p.moved.IsZero() && !q.at.Before(p.moved) {
+	if p.first == 0 && !p.moved.IsZero() && q.at.After(p.moved) {
 		p.first = at.Sub(p.moved)
 	}
 }
