@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -121,11 +122,25 @@ func watchdog(ctx context.Context, d *daemon.Daemon) {
 	}
 }
 
-// notify tells the service manager, if there is one.
+// notifyPatience is how long the service manager may take to take a message:
+// nothing of ours may depend on it.
+const notifyPatience = 500 * time.Millisecond
+
+// notify tells the service manager, if there is one (sd_notify(3)). One that
+// does not listen, or whose socket is full, has nothing to be told.
 func notify(state string) {
-	// Without a manager nothing is sent; if it does not listen, there is
-	// nobody to tell.
-	_, _ = sd.SdNotify(false, state)
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	if err := conn.SetWriteDeadline(time.Now().Add(notifyPatience)); err == nil {
+		_, _ = io.WriteString(conn, state)
+	}
 }
 
 // logFormat reads the one setting that the log itself is made with; a file

@@ -31,7 +31,9 @@ func addressNote(ev vip.Event) note {
 	case vip.Held:
 		n.text = "holds " + listed(ev.Addresses)
 	case vip.Released:
-		n.text = "released " + listed(ev.Addresses)
+		if n.text = "released " + listed(ev.Addresses); len(ev.Addresses) == 0 {
+			n.text = "had no addresses left to release"
+		}
 	case vip.Restored:
 		n.level = levelWarn
 		n.text = ev.Address.String() + " was removed by somebody else and has been put back"
