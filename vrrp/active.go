@@ -15,6 +15,8 @@ const releaseAnswers = 4
 func (r *Router) advertInActive(now Instant, a Received) {
 	own := r.Priority()
 	switch {
+	case r.leaving != 0:
+		r.advertWhileLeaving(now, a)
 	case a.Priority == PriorityRelease:
 		if r.releases.take(now, r.cfg.AdvertInterval, releaseAnswers) {
 			r.readvertise(now)
@@ -36,7 +38,7 @@ func (r *Router) advertInActive(now Instant, a Received) {
 func (r *Router) yield(a Received, cause Cause) {
 	own := r.Priority()
 	r.active = ActiveRouter{Address: a.Source, Priority: a.Priority, Interval: a.Interval, Heard: a.At}
-	r.becomeBackup(a.At, a.Interval, Record{Cause: cause, Peer: a.Source, Priority: a.Priority, Own: own})
+	r.becomeBackup(a.At, a.Interval, r.linger(), Record{Cause: cause, Peer: a.Source, Priority: a.Priority, Own: own})
 }
 
 // losingAdvert answers a router that should not be active with an

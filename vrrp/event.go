@@ -38,7 +38,8 @@ const (
 
 	// The remaining events come from the router's Group.
 	eventGroupPromote // every member is ready: become active
-	eventGroupYield   // another member stopped being active
+	eventGroupYield   // another member stopped being active, or is about to
+	eventGroupStay    // … and no longer is
 	eventGroupFault   // sets the faults of the other members
 )
 
@@ -59,7 +60,9 @@ type Event struct {
 	Reasons  []string   // EventFault, EventHold: one for each cause, for a person to read
 	Silent   bool       // EventFault: no advertisement can leave (the interface is down or gone)
 	Demotion Demotion   // EventDemote: Demoted or DemotedHard
+	Force    bool       // EventDemote: stay down even if nobody takes over
 	Resume   bool       // EventPromote: become active at once if nobody else has
+	Now      bool       // EventShutdown: do not wait for anybody to take over
 	Config   Config     // EventReconfigure
 	Source   netip.Addr // EventSource
 }
@@ -85,7 +88,9 @@ const (
 	// ActionHoldAddresses: the addresses must be on this node. Also asked
 	// again when the configuration changed while active.
 	ActionHoldAddresses
-	// ActionReleaseAddresses: the addresses must leave this node.
+	// ActionReleaseAddresses: the addresses must leave this node. For the
+	// action's linger they are served on, unannounced and without answering
+	// for them: somebody else does both by now.
 	ActionReleaseAddresses
 	// ActionAnnounce: tell the neighbours by gratuitous ARP or unsolicited
 	// neighbour advertisement where the addresses are.
@@ -98,7 +103,8 @@ const (
 // the order given.
 type Action struct {
 	Kind     ActionKind
-	Priority uint8   // ActionSendAdvert
-	At       Instant // ActionSetTimer
-	Record   Record  // ActionReport
+	Priority uint8         // ActionSendAdvert
+	At       Instant       // ActionSetTimer
+	Linger   time.Duration // ActionReleaseAddresses
+	Record   Record        // ActionReport
 }

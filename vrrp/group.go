@@ -57,7 +57,7 @@ func (g *Group) Step(now Instant, member int, e Event) []MemberAction {
 	g.actions = g.actions[:0]
 	g.step(now, member, e)
 	g.spreadFaults(now)
-	g.followYield(now, member)
+	g.followYield(now)
 	g.promote(now)
 	return g.actions
 }
@@ -87,16 +87,20 @@ func (g *Group) spreadFaults(now Instant) {
 	}
 }
 
-// followYield takes the others down with a member that is not active any
-// more. They say so with priority 0, so that the peer need not wait for the
-// end of their Active_Down_Interval.
-func (g *Group) followYield(now Instant, member int) {
-	if g.members[member].state == Active {
-		return
-	}
+// followYield takes every member down with one that is not active any more,
+// or is about to leave. They say so with priority 0, so that the peer need not
+// wait for the end of their Active_Down_Interval. If that one stays after all,
+// so do they.
+func (g *Group) followYield(now Instant) {
+	down := slices.ContainsFunc(g.members, func(r *Router) bool {
+		return r.state != Active || r.leaving != 0 && r.leaving != leaveGroup
+	})
 	for i, r := range g.members {
-		if r.state == Active {
+		switch {
+		case r.state == Active && down && r.leaving == 0:
 			g.step(now, i, Event{Kind: eventGroupYield})
+		case r.state == Active && !down && r.leaving == leaveGroup:
+			g.step(now, i, Event{Kind: eventGroupStay})
 		}
 	}
 }

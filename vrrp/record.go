@@ -31,6 +31,9 @@ const (
 	CauseDualResolved  // it no longer does
 	CauseOwnerConflict // another router of priority 255
 	CauseSameAddress   // another router sends from our own address
+	CauseLeaving       // it hands over: priority 0, and serves until somebody has taken over
+	CauseStays         // it does not hand over after all
+	CauseNoSuccessor   // nobody took over
 	CausePreemptDelay  // a router of lower priority is active; we wait before preempting
 )
 
@@ -40,7 +43,7 @@ var causeNames = [...]string{
 	CauseHigherAddress: "higher_address", CauseFault: "fault", CauseFaultCleared: "fault_cleared",
 	CauseDemoted: "demoted", CausePromoted: "promoted", CauseGroup: "group", CauseHeld: "held",
 	CauseDualActive: "dual_active", CauseDualResolved: "dual_active_resolved", CauseOwnerConflict: "owner_conflict",
-	CauseSameAddress: "same_address", CausePreemptDelay: "preempt_delay",
+	CauseLeaving: "handing_over", CauseStays: "stays", CauseNoSuccessor: "no_successor", CauseSameAddress: "same_address", CausePreemptDelay: "preempt_delay",
 }
 
 // String returns the cause as metrics and events name it.
@@ -108,6 +111,12 @@ func (r *Record) String() string {
 		return fmt.Sprintf("%s also claims to own the addresses (priority 255); only one router may", r.Peer)
 	case CauseSameAddress:
 		return fmt.Sprintf("another router sends from our own address %s", r.Peer)
+	case CauseLeaving:
+		return "handing over: serving until another router is active, for at most " + Seconds(r.After)
+	case CauseStays:
+		return "stays active after all"
+	case CauseNoSuccessor:
+		return "no other router became active"
 	case CausePreemptDelay:
 		return fmt.Sprintf("%s is active with priority %d, lower than %d; preempting in %s", r.Peer, r.Priority, r.Own, Seconds(r.After))
 	}

@@ -24,6 +24,10 @@ type Config struct {
 	StartDelay     time.Duration // from EventStartup until the router takes part
 	Addresses      []netip.Addr  // for the receiver's comparison and to see a change
 	Strict         bool          // version 2: do not answer losing advertisements
+	// HandoverTimeout is how long a router that leaves on purpose goes on
+	// serving while nobody takes over; 0 releases the addresses with the
+	// first advertisement of priority 0, as the RFC has it.
+	HandoverTimeout time.Duration
 }
 
 // An ActiveRouter is the router that is active, as far as its advertisements
@@ -47,6 +51,7 @@ type Router struct {
 	effective uint8
 	demotion  Demotion
 	demotedAt Instant
+	forced    bool // demoted even if nobody takes over
 
 	faults      []string // our own
 	groupFaults []string // of the other members of the group
@@ -71,6 +76,9 @@ type Router struct {
 	announced Instant   // last announcement for a losing advertisement
 	rival     rival
 
+	leaving    purpose // it has said priority 0 and serves until somebody takes over
+	leaveUntil Instant
+
 	group    bool // a member of a Group
 	follower bool // … and not its first
 	tieSince Instant
@@ -91,7 +99,7 @@ func (r *Router) Step(now Instant, e Event) []Action {
 	case EventStartup:
 		r.startup(now)
 	case EventShutdown:
-		r.shutdown()
+		r.shutdown(now, e.Now)
 	case EventTimer:
 		r.timer(now)
 	case EventAdvert:
@@ -108,7 +116,7 @@ func (r *Router) Step(now Instant, e Event) []Action {
 		r.holds = slices.Clone(e.Reasons)
 		r.retry(now)
 	case EventDemote:
-		r.demote(now, e.Demotion)
+		r.demote(now, e.Demotion, e.Force)
 	case EventPromote:
 		r.promote(now, e.Resume)
 	case EventReconfigure:
@@ -124,10 +132,12 @@ func (r *Router) Step(now Instant, e Event) []Action {
 			r.becomeActive(now, r.takeoverRecord(now))
 		}
 	case eventGroupYield:
-		if r.state == Active {
+		if r.state == Active && !r.leave(now, leaveGroup) {
 			r.send(PriorityRelease)
-			r.becomeBackup(now, r.cfg.AdvertInterval, Record{Cause: CauseGroup})
+			r.becomeBackup(now, r.cfg.AdvertInterval, 0, Record{Cause: CauseGroup})
 		}
+	case eventGroupStay:
+		r.stay(now, leaveGroup)
 	}
 	return r.actions
 }
@@ -165,16 +175,27 @@ func (r *Router) begin(now Instant, cause Cause) {
 	r.armDown()
 }
 
-func (r *Router) shutdown() {
-	if !r.started {
+// shutdown stops the router: an active one when somebody has taken over, or
+// at once.
+func (r *Router) shutdown(now Instant, atOnce bool) {
+	if !r.started || !atOnce && r.leave(now, leaveShutdown) {
 		return
 	}
+	r.stopTimer()
+	if r.state == Active && r.leaving == 0 {
+		r.send(PriorityRelease)
+	}
+	r.end(0)
+}
+
+// end is the end of a shutdown.
+func (r *Router) end(linger time.Duration) {
 	r.started = false
 	r.stopTimer()
 	if r.state == Active {
-		r.send(PriorityRelease)
-		r.do(Action{Kind: ActionReleaseAddresses})
+		r.do(Action{Kind: ActionReleaseAddresses, Linger: linger})
 	}
+	r.leaving = 0
 	r.transition(Initialize, Record{Cause: CauseShutdown})
 }
 
@@ -199,6 +220,10 @@ func (r *Router) timer(now Instant) {
 			r.report(Record{Cause: CauseHeld, Reasons: r.Holds()})
 		}
 	case Active:
+		if r.leaving != 0 {
+			r.leavingTimer(now)
+			return
+		}
 		r.send(r.Priority())
 		// Counted from the deadline, not from now, so that a late wake-up
 		// does not add up; unless it was later than a whole interval.
@@ -224,6 +249,7 @@ func (r *Router) retry(now Instant) {
 func (r *Router) becomeActive(now Instant, why Record) {
 	r.expired, r.left, r.preempting, r.preemptAt = false, false, false, 0
 	r.losing, r.releases, r.announced, r.tieSince, r.rival = allowance{}, allowance{}, 0, 0, rival{}
+	r.leaving = 0
 	r.send(r.Priority())
 	r.do(Action{Kind: ActionHoldAddresses})
 	r.do(Action{Kind: ActionAnnounce})
@@ -232,12 +258,14 @@ func (r *Router) becomeActive(now Instant, why Record) {
 }
 
 // becomeBackup is the way from Active to Backup (RFC 9568 §6.4.3). The
-// addresses leave in an action of their own.
-func (r *Router) becomeBackup(base Instant, interval time.Duration, why Record) {
+// addresses leave in an action of their own; with a linger they are
+// served on, unannounced, for that long.
+func (r *Router) becomeBackup(base Instant, interval, linger time.Duration, why Record) {
+	r.leaving = 0
 	r.learn(interval)
 	r.base, r.left, r.preempting, r.preemptAt, r.expired = base, false, false, 0, false
 	r.armDown()
-	r.do(Action{Kind: ActionReleaseAddresses})
+	r.do(Action{Kind: ActionReleaseAddresses, Linger: linger})
 	r.transition(Backup, why)
 }
 
@@ -246,20 +274,28 @@ func (r *Router) faultsChanged(now Instant) {
 	faulty := r.faulty()
 	switch {
 	case !r.started:
+	case faulty && r.state == Active && r.leave(now, leaveFault):
 	case faulty && r.state != Fault:
-		was := r.state
 		r.stopTimer()
-		if was == Active {
-			if !r.silent {
-				r.send(PriorityRelease)
-			}
-			r.do(Action{Kind: ActionReleaseAddresses})
+		if r.state == Active && r.leaving == 0 && !r.silent {
+			r.send(PriorityRelease)
 		}
-		r.active = ActiveRouter{}
-		r.transition(Fault, Record{Cause: CauseFault, Reasons: r.Faults()})
+		r.fail(0)
+	case !faulty && r.state == Active:
+		r.stay(now, leaveFault)
 	case !faulty && r.state == Fault:
 		r.begin(now, CauseFaultCleared)
 	}
+}
+
+// fail goes to Fault.
+func (r *Router) fail(linger time.Duration) {
+	r.stopTimer()
+	if r.state == Active {
+		r.do(Action{Kind: ActionReleaseAddresses, Linger: linger})
+	}
+	r.active, r.leaving = ActiveRouter{}, 0
+	r.transition(Fault, Record{Cause: CauseFault, Reasons: r.Faults()})
 }
 
 func (r *Router) setPriority(now Instant, p uint8) {
@@ -284,6 +320,9 @@ func (r *Router) priorityChanged(now Instant, before uint8) {
 
 // readvertise tells the others at once that something about us changed.
 func (r *Router) readvertise(now Instant) {
+	if r.leaving != 0 {
+		return // it has said that it leaves
+	}
 	r.send(r.Priority())
 	r.setTimer(now.Add(r.cfg.AdvertInterval))
 }
@@ -298,7 +337,7 @@ func (r *Router) setSource(now Instant, source netip.Addr) {
 	}
 }
 
-func (r *Router) demote(now Instant, d Demotion) {
+func (r *Router) demote(now Instant, d Demotion, force bool) {
 	if d == r.demotion || d == NotDemoted {
 		return
 	}
@@ -307,9 +346,13 @@ func (r *Router) demote(now Instant, d Demotion) {
 	if first {
 		r.demotedAt = now
 	}
+	r.forced = force
 	if r.state == Active && (first || d == DemotedHard) {
+		if r.leave(now, leaveDemotion) {
+			return
+		}
 		r.send(PriorityRelease)
-		r.becomeBackup(now, r.cfg.AdvertInterval, Record{Cause: CauseDemoted})
+		r.becomeBackup(now, r.cfg.AdvertInterval, 0, Record{Cause: CauseDemoted})
 		return
 	}
 	r.report(Record{Cause: CauseDemoted})
@@ -331,6 +374,8 @@ func (r *Router) promote(now Instant, resume bool) {
 	}
 	r.report(Record{Cause: CausePromoted})
 	switch {
+	case r.leaving == leaveDemotion:
+		r.stay(now, leaveDemotion)
 	case resume && alone:
 		r.stopTimer()
 		r.expired = true

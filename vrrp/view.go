@@ -75,6 +75,10 @@ func (r *Router) Holds() []string {
 	return holds
 }
 
+// HandingOver reports whether the router, still active, has said that it
+// leaves and serves until another one has taken over.
+func (r *Router) HandingOver() bool { return r.state == Active && r.leaving != 0 }
+
 // DualActive reports whether another router stays active beside us.
 func (r *Router) DualActive() bool { return r.state == Active && r.rival.reported }
 
