@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 
 	"vrrpd/bonding"
@@ -183,10 +184,13 @@ func describeLink(b *bonding.Bond, l *bonding.Link) control.LinkDetail {
 		Duplex: l.Duplex.String(), Priority: l.Priority, Driver: l.Driver, Bus: l.Bus,
 	}
 	if b.Mode == bonding.Mode8023AD {
-		out.LACP = &control.LinkLACP{Aggregator: l.AggregatorID, Actor: l.Actor.String(), Partner: l.Partner.String()}
+		out.LACP = &control.LinkLACP{Aggregator: l.AggregatorID, Actor: bits(l.Actor), Partner: bits(l.Partner)}
 	}
 	return out
 }
+
+// bits lists the bits of a port's state, without the brackets of iproute2.
+func bits(s bonding.PortState) string { return strings.Trim(s.String(), "<>") }
 
 // virtualAddresses are those that instances move: nothing is asked from them.
 func virtualAddresses(plan *config.Plan) func(netip.Addr) bool {
