@@ -171,8 +171,12 @@ func (e *engine) bondChanged(b *bond, c bonding.Change) {
 	if !c.Announce() {
 		return
 	}
+	var joined []*port
 	for _, inst := range e.over(b.cfg.Name) {
-		e.rejoin(inst.port)
+		if !slices.Contains(joined, inst.port) { // once, however many share it
+			joined = append(joined, inst.port)
+			e.rejoin(inst.port)
+		}
 		if inst.router.State() == vrrp.Active {
 			name := inst.cfg.Name
 			e.then(func() { e.out.addresses.Announce(name) })
