@@ -87,7 +87,6 @@ func (d *Daemon) startDrill(dr *drill, probe whohas.Prober, done chan<- *control
 	d.say(levelInfo, kindDrill, fmt.Sprintf("a drill begins on %s: active link from %s to %s and back, asking %s over %s", r.Bond, r.Found, r.Other, r.Target, r.Interface))
 	d.background.Go(func() {
 		defer leave(nil)
-		defer d.desk.endDrill()
 		received := make(chan error, 1)
 		go func() { received <- probe.Receive(dr.meter.answered) }()
 		report := dr.run(ctx)
@@ -96,6 +95,7 @@ func (d *Daemon) startDrill(dr *drill, probe whohas.Prober, done chan<- *control
 		}
 		lvl, text := drillNote(report)
 		d.say(lvl, kindDrill, text)
+		d.desk.endDrill() // who has the report may begin the next
 		done <- report
 	})
 	return leave, true
