@@ -560,3 +560,57 @@ func TestNoDescriptorsLeak(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 }
+
+// Without another node a demotion is refused and the service goes on; one that
+// is still waiting as the daemon ends does not hold it up.
+func TestDemoteAlone(t *testing.T) {
+	h := newHost(t)
+	h.configure(oneAddress, "handover_timeout = \"300ms\"\n")
+	h.ready()
+	h.has("192.0.2.100/24")
+	out, err := h.client.Demote(t.Context(), control.DemoteRequest{})
+	must(t, err)
+	if r := out.Results[0]; r.OK || !r.Refused || !strings.HasPrefix(r.Text, "nobody took over within 300ms; resumed") {
+		t.Errorf("%+v", r)
+	}
+	h.until("active again", func(s *control.Status) bool { return s.Instances[0].State == "active" && !s.Instances[0].Demoted })
+	h.has("192.0.2.100/24")
+
+	out, err = h.client.Demote(t.Context(), control.DemoteRequest{Hard: true, Force: true})
+	must(t, err)
+	if r := out.Results[0]; !r.OK || r.Refused {
+		t.Errorf("forced: %+v", r)
+	}
+	h.has()
+	if _, err := h.client.Promote(t.Context(), control.Names{}); err != nil {
+		t.Error(err)
+	}
+	h.has("192.0.2.100/24")
+}
+
+func TestDemoteWhileStopping(t *testing.T) {
+	h := newHost(t)
+	h.configure(oneAddress, "handover_timeout = \"1h\"\n")
+	p := h.ready()
+	h.has("192.0.2.100/24")
+	answered := make(chan error, 1)
+	go func() {
+		_, err := h.client.Demote(context.Background(), control.DemoteRequest{Hard: true})
+		answered <- err
+	}()
+	h.until("demoted", func(s *control.Status) bool { return s.Instances[0].Demoted })
+	begin := time.Now()
+	p.signal(syscall.SIGTERM)
+	if code := p.ends(patience); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+	if took := time.Since(begin); took > 4*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	select {
+	case <-answered: // with what was known, or cut off
+	case <-time.After(patience):
+		t.Error("the client waits still")
+	}
+	h.has()
+}
