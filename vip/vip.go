@@ -46,16 +46,24 @@ type Want struct {
 	Addresses []Address
 	// Hold: the addresses must be present. Otherwise they must be absent.
 	Hold bool
+	// Linger, with Hold false and for an owner that held: how long packets that
+	// still arrive are served, without answering ARP or neighbour solicitations
+	// and without announcing, before the addresses are removed. It counts from
+	// the Set that ended Hold; a later one may end it but not prolong it.
+	Linger time.Duration
 	// Owner: the addresses belong to this node (priority 255, RFC 9568
 	// section 5.2.4): those that were not added here are never removed.
 	Owner    bool
 	Announce Announce
+	// Linger, with Hold false: serve what still arrives for this long, without
+	// answering ARP or NS or announcing, then remove.
+	Linger time.Duration
 }
 
 // same reports whether two Wants ask for the same. The addresses are compared
 // by their backing array first: callers usually repeat the very same slice.
 func (w Want) same(o Want) bool {
-	return w.Hold == o.Hold && w.Owner == o.Owner && w.Announce == o.Announce && sameAddresses(w.Addresses, o.Addresses)
+	return w.Hold == o.Hold && w.Linger == o.Linger && w.Owner == o.Owner && w.Announce == o.Announce && sameAddresses(w.Addresses, o.Addresses)
 }
 
 func sameAddresses(a, b []Address) bool {
@@ -74,6 +82,10 @@ const (
 	// once (unless its interface cannot: down, no ARP). Told once after Hold
 	// was set, and again after addresses were added to those held.
 	Held
+	// Quieted: the addresses the owner lets go are off their interface: nothing
+	// answers for them or announces them any more, and they are served for as
+	// long as Want.Linger says.
+	Quieted
 	// Released: the addresses the owner no longer holds are gone.
 	Released
 	// Restored: a held address was gone and was put back.
@@ -90,7 +102,7 @@ const (
 )
 
 var kindNames = map[Kind]string{
-	Held: "held", Released: "released", Restored: "restored",
+	Held: "held", Quieted: "quieted", Released: "released", Restored: "restored",
 	Foreign: "foreign", Failed: "failed", PromoteSet: "promote_secondaries set",
 }
 
@@ -108,8 +120,8 @@ type Event struct {
 	Owner string // "": concerns no single owner (PromoteSet, some of Failed)
 	// Address is the one concerned (Restored, Foreign, Failed).
 	Address Address
-	// Addresses are all concerned: those of the owner (Held), those that were
-	// removed (Released), those that failed for the same reason (Failed).
+	// Addresses are all concerned: those of the owner (Held), those that went
+	// quiet (Quieted), those that were removed (Released), those that failed for the same reason (Failed).
 	Addresses []Address
 	Interface string // PromoteSet
 	// Leftover: the Foreign address carried this package's mark: an earlier
@@ -117,11 +129,13 @@ type Event struct {
 	Leftover bool
 	Err      error     // Failed
 	At       time.Time // when it was done
-	Started  time.Time // Held, Released: when it was asked for
+	Started  time.Time // Held, Quieted, Released: when it was asked for
 }
 
 // Errors that Failed events wrap besides those of the kernel.
 var (
 	ErrNoInterface   = errors.New("no such interface")
 	ErrInterfaceDown = errors.New("interface is down")
+	// ErrNoLoopback: an address could not linger and was removed at once.
+	ErrNoLoopback = errors.New("no loopback interface that is up")
 )

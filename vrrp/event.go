@@ -59,6 +59,7 @@ type Event struct {
 	Priority uint8      // EventPriority
 	Reasons  []string   // EventFault, EventHold: one for each cause, for a person to read
 	Silent   bool       // EventFault: no advertisement can leave (the interface is down or gone)
+	AtOnce   bool       // EventFault: nothing is served any more, so there is nothing to hand over
 	Demotion Demotion   // EventDemote: Demoted or DemotedHard
 	Force    bool       // EventDemote: stay down even if nobody takes over
 	Resume   bool       // EventPromote: become active at once if nobody else has

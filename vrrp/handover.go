@@ -26,9 +26,9 @@ const (
 // client sees a gap, whatever the others' priorities and preemption: RFC 9568
 // releases the addresses with the advertisement, and nobody serves for
 // Skew_Time. It reports false where that is not to be done, or cannot: no
-// advertisement can leave.
+// advertisement can leave, or nothing is served any more.
 func (r *Router) leave(now Instant, why purpose) bool {
-	if r.state != Active || r.cfg.HandoverTimeout == 0 || r.silent && r.faulty() {
+	if r.state != Active || r.cfg.HandoverTimeout == 0 || (r.silent || r.atOnce) && r.faulty() {
 		return false
 	}
 	if r.leaving == 0 {
@@ -39,6 +39,9 @@ func (r *Router) leave(now Instant, why purpose) bool {
 		r.report(Record{Cause: CauseLeaving, After: r.cfg.HandoverTimeout})
 		r.leaving = why
 		r.sendLeaving(now)
+	}
+	if r.leaving == leaveGroup && why > leaveGroup {
+		r.leaveUntil = min(r.leaveUntil, now.Add(r.cfg.HandoverTimeout))
 	}
 	r.leaving = max(r.leaving, why)
 	return true

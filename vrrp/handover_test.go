@@ -109,6 +109,11 @@ func TestFaultHandsOver(t *testing.T) {
 	cut.quietly(failing)
 	cut.step(Event{Kind: EventFault, Reasons: []string{"eth0 has no carrier"}, Silent: true}, "stop release fault(fault)")
 
+	// Nor over a bond that has failed, but that is said.
+	bond := newScript(t, holding)
+	bond.becomeActive()
+	bond.step(Event{Kind: EventFault, Reasons: []string{"bond bond0: no usable link"}, AtOnce: true}, "stop adv(0) release fault(fault)")
+
 	stopped := newScript(t, holding)
 	stopped.becomeActive()
 	stopped.quietly(failing)

@@ -56,6 +56,7 @@ type Router struct {
 	faults      []string // our own
 	groupFaults []string // of the other members of the group
 	silent      bool     // no advertisement can leave
+	atOnce      bool     // nothing is served any more
 	holds       []string
 
 	deadline Instant
@@ -107,7 +108,7 @@ func (r *Router) Step(now Instant, e Event) []Action {
 	case EventPriority:
 		r.setPriority(now, e.Priority)
 	case EventFault:
-		r.faults, r.silent = slices.Clone(e.Reasons), e.Silent
+		r.faults, r.silent, r.atOnce = slices.Clone(e.Reasons), e.Silent, e.AtOnce
 		r.faultsChanged(now)
 	case eventGroupFault:
 		r.groupFaults = slices.Clone(e.Reasons)

@@ -56,6 +56,7 @@ func (b *builder) instance(name string, s *section) {
 		}
 	}
 	b.interval(in)
+	in.Handover = s.text("handover")
 	in.HandoverTimeout = s.duration("handover_timeout")
 	if s.text("handover_timeout") != "" {
 		in.HandoverTimeout = 4*in.AdvertInterval + time.Second

@@ -214,10 +214,10 @@ var instanceTable = &table{name: "instance.NAME", about: "One virtual router of 
 	{name: "strict", kind: kindBoolean, def: "false", about: "Refuse what RFC 9568 forbids but peers do: a first IPv6 address that is not link-local, passwords, unicast."},
 	{name: "lease", kind: kindString, def: `"off"`, unbuilt: true, only: `"off"`,
 		about: "Let the kernel drop the addresses by itself if vrrpd stops renewing them. In this version they stay until vrrpd removes them."},
-	{name: "handover", kind: kindString, def: `"immediate"`, unbuilt: true, only: `"immediate"`,
-		about: "When a node that leaves on purpose releases the addresses. immediate: together with its state, as the RFC has it."},
+	{name: "handover", kind: kindString, def: `"hold"`, choices: []string{"hold", "immediate"},
+		about: "When a node that leaves on purpose releases the addresses. hold: when its successor has them, so that clients lose nothing. immediate: together with its state, as the RFC has it."},
 	{name: "handover_timeout", kind: kindDuration, def: `"auto"`, word: "auto", low: 10 * time.Millisecond, top: time.Hour,
-		about: "How long a node that leaves on purpose waits for its successor. auto: 4 × advert_interval + 1s."},
+		about: "How long a node that leaves on purpose waits for its successor. Nobody heard: a demotion is taken back, anything else releases the addresses. auto: 4 × advert_interval + 1s."},
 	{name: "announce", kind: kindTable, when: "as the defaults of its keys", about: "Gratuitous ARP and unsolicited neighbour advertisements.",
 		sample: `{ burst = 5, again = "5s", refresh = "0s" }`},
 }}

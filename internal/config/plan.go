@@ -88,6 +88,7 @@ type Instance struct {
 	Password       string   // RFC 2338 simple text password, "" is none; never printed
 	PasswordFile   string   // where it came from, "" if it stands in the configuration itself
 	Strict         bool
+	Handover       string // hold or immediate
 	// HandoverTimeout is how long a node that leaves on purpose waits for its
 	// successor.
 	HandoverTimeout time.Duration

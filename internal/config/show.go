@@ -202,7 +202,7 @@ func (w *printer) instance(p *Plan, in *Instance) {
 	}
 	w.value("strict", strconv.FormatBool(in.Strict))
 	w.fixed("lease")
-	w.fixed("handover")
+	w.value("handover", text(in.Handover))
 	w.say("handover_timeout", quoted(in.HandoverTimeout), in.HandoverTimeout == 4*in.AdvertInterval+time.Second)
 	a := in.Announce
 	literal := fmt.Sprintf("{ burst = %d, again = %s, refresh = %s }", a.Burst, quoted(a.Again), quoted(a.Refresh))

@@ -53,7 +53,7 @@ func TestLimits(t *testing.T) {
 		{`preempt_delay = "0s"`, ""}, {`preempt_delay = "-1s"`, "out of range"}, {`start_delay = "90s"`, ""},
 		{"preempt_delay = \"1s\"\npreempt = false", "preempt is false"},
 		{`handover_timeout = "auto"`, ""}, {`handover_timeout = "3s"`, ""}, {`handover_timeout = "0s"`, "out of range"}, {`handover_timeout = 3`, `write "3s"`},
-		{`handover = "immediate"`, ""}, {`handover = "hold"`, "not built yet"}, {`lease = "off"`, ""}, {`lease = "auto"`, "not built yet"},
+		{`handover = "immediate"`, ""}, {`handover = "hold"`, ""}, {`handover = "later"`, "hold"}, {`lease = "off"`, ""}, {`lease = "auto"`, "not built yet"},
 		{`virtual_mac = false`, ""}, {`virtual_mac = true`, "not built yet"},
 		{`checksum = "pseudo_header"`, ""}, {`checksum = "pseudo_header"` + v2, "one form of checksum only"}, {`checksum = "auto"` + v2, ""},
 		{many(255, "10.1.%d.%d/8"), ""}, {many(256, "10.1.%d.%d/8"), "put the others in extra_addresses"},

@@ -23,10 +23,7 @@ func (e *engine) addressEvent(ev vip.Event) {
 
 // addressNote is the news in words.
 func addressNote(ev vip.Event) note {
-	n := note{at: ev.At, kind: kindAddress, level: levelInfo, instance: ev.Owner}
-	if ev.Owner == leftoverOwner {
-		n.instance = ""
-	}
+	n := note{at: ev.At, kind: kindAddress, level: levelInfo, instance: ownerName(ev.Owner)}
 	switch ev.Kind {
 	case vip.Held:
 		n.text = "holds " + listed(ev.Addresses)

@@ -39,7 +39,7 @@ func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before map[identity]
 		kept[inst.id] = inst
 	}
 	left := e.dissolve(func(g *group) bool { return !g.stays(plan, gone) })
-	e.remove(now, gone)
+	e.remove(now, gone, func(id identity) bool { return wanted[id] != nil })
 
 	var fresh []*instance
 	instances := make([]*instance, 0, len(plan.Instances))
@@ -106,7 +106,7 @@ func (g *group) stays(plan *config.Plan, gone []*instance) bool {
 
 // start starts an instance. Its addresses must not be here until it says so.
 func (e *engine) start(now vrrp.Instant, inst *instance) {
-	name, want := inst.cfg.Name, inst.want(false)
+	name, want := inst.owner, inst.want(false)
 	e.then(func() { e.out.addresses.Set(name, want) })
 	e.step(now, inst, vrrp.Event{Kind: vrrp.EventStartup})
 }
@@ -142,17 +142,24 @@ func (e *engine) rename(pairs [][2]string) {
 	e.after = append(e.after, pending...)
 }
 
-// remove stops instances and takes their addresses away.
-func (e *engine) remove(now vrrp.Instant, gone []*instance) {
+// remove stops instances and takes their addresses away: those of an active
+// one when somebody has taken over, unless another router replaces it here.
+func (e *engine) remove(now vrrp.Instant, gone []*instance, replaced func(identity) bool) {
 	for _, inst := range gone {
-		e.step(now, inst, vrrp.Event{Kind: vrrp.EventShutdown})
-		name := inst.cfg.Name
-		e.then(func() { e.out.addresses.Forget(name) })
+		e.step(now, inst, vrrp.Event{Kind: vrrp.EventShutdown, Now: replaced(inst.id)})
+		if inst.router.State() == vrrp.Active {
+			e.depart(inst)
+			continue
+		}
+		owner := inst.owner
+		e.then(func() { e.out.addresses.Forget(owner) })
 		e.countVirtual(inst, -1)
 	}
 	e.flush(now) // priority 0 must leave before the socket is closed
 	for _, inst := range gone {
-		e.detach(inst)
+		if inst.router.State() != vrrp.Active {
+			e.detach(inst)
+		}
 		e.instances = slices.DeleteFunc(e.instances, func(o *instance) bool { return o == inst })
 	}
 }
@@ -208,18 +215,25 @@ func (e *engine) named(name string) *instance {
 	return nil
 }
 
-// stop stops everything, in the order of the file. The groups are untied
-// first, so that a member goes straight to where it ends.
-func (e *engine) stop(now vrrp.Instant) {
+// stop has everything hand over and stop, or stop at once. e.idle is closed
+// when that is done.
+func (e *engine) stop(now vrrp.Instant, atOnce bool) {
+	if e.idle == nil {
+		e.idle = make(chan struct{})
+	}
 	groups := slices.Clone(e.groups)
 	e.dissolve(func(*group) bool { return true })
-	for _, inst := range e.instances {
-		e.step(now, inst, vrrp.Event{Kind: vrrp.EventShutdown})
+	for _, inst := range slices.Concat(e.instances, e.departing) {
+		e.step(now, inst, vrrp.Event{Kind: vrrp.EventShutdown, Now: atOnce})
 	}
 	for _, g := range groups {
 		e.groupChanged(g)
 	}
 	e.flush(now)
+}
+
+// closePorts closes what the instances used, after they have stopped.
+func (e *engine) closePorts() {
 	for _, inst := range e.instances {
 		e.detach(inst)
 	}

@@ -33,7 +33,7 @@ func (e *engine) assess(now vrrp.Instant, inst *instance) {
 	inst.parts = parts
 	if !slices.Equal(faults, inst.faults) {
 		inst.faults = faults
-		e.step(now, inst, vrrp.Event{Kind: vrrp.EventFault, Reasons: faults, Silent: silent})
+		e.step(now, inst, vrrp.Event{Kind: vrrp.EventFault, Reasons: faults, Silent: silent, AtOnce: len(bondFaults) > 0})
 	}
 	e.step(now, inst, vrrp.Event{Kind: vrrp.EventPriority, Priority: healthcheck.Effective(inst.cfg.Priority, parts)})
 	if !slices.Equal(holds, inst.holds) {

@@ -154,6 +154,10 @@ func (d *Daemon) await(under []demoting, force bool) *control.Outcome {
 				_ = d.loop.call(d.ctx, func(vrrp.Instant) { res.Successor, _ = d.engine.successorOf(u.inst) })
 				res.Text = fmt.Sprintf("demoted; %s took over after %s", res.Successor, vrrp.Seconds(time.Since(u.started)))
 			case <-patience.C:
+				if res.Successor = d.lateSuccessor(u.inst); res.Successor != "" {
+					res.Text = "demoted; " + res.Successor + " took over"
+					break
+				}
 				alone = append(alone, u)
 				res.Text = "demoted; nobody took over within " + u.timeout.String()
 				if !force {
@@ -171,6 +175,16 @@ func (d *Daemon) await(under []demoting, force bool) *control.Outcome {
 		_ = d.loop.call(d.ctx, func(now vrrp.Instant) { d.engine.resume(now, alone) })
 	}
 	return out
+}
+
+// lateSuccessor names a successor that was heard just as patience ended.
+func (d *Daemon) lateSuccessor(inst *instance) (name string) {
+	_ = d.loop.call(d.ctx, func(vrrp.Instant) {
+		if who, ok := d.engine.successorOf(inst); ok {
+			name = who
+		}
+	})
+	return name
 }
 
 // on runs a function on the loop with the instances that names mean.

@@ -222,7 +222,7 @@ func (d *Daemon) serve(stop, hurry context.Context, before *savedState) error {
 	}
 
 	d.say(levelInfo, kindDaemon, "stopping")
-	d.finish()
+	d.finish(hurry)
 	d.cancel()
 	// Taking the addresses away is never hurried, only bounded: they would
 	// answer beside the next active router.
@@ -246,19 +246,34 @@ func (d *Daemon) serve(stop, hurry context.Context, before *savedState) error {
 	return errors.Join(err, d.loop.poller.Close())
 }
 
-// finish stops the routers and the loop. From then on nothing is reloaded. If
-// the loop has failed, the routers are stopped all the same.
-func (d *Daemon) finish() {
+// finish stops the routers and the loop: what is active serves until somebody
+// has taken over, unless there is a hurry. From then on nothing is reloaded.
+// If the loop has failed, the routers are stopped all the same.
+func (d *Daemon) finish(hurry context.Context) {
 	d.mu.Lock()
 	d.stopping = true
 	d.mu.Unlock()
-	if err := d.loop.call(context.Background(), func(now vrrp.Instant) {
-		d.engine.stop(now)
+	stop := func(atOnce bool) (idle <-chan struct{}) {
+		// An error is that of a loop that is over, and seen below.
+		_ = d.loop.call(context.Background(), func(now vrrp.Instant) {
+			d.engine.stop(now, atOnce)
+			idle = d.engine.idle
+		})
+		return idle
+	}
+	idle := stop(false)
+	select {
+	case <-idle:
+	case <-hurry.Done():
+		stop(true)
+	case <-d.loop.over:
+	}
+	if err := d.loop.call(context.Background(), func(vrrp.Instant) {
+		d.engine.closePorts()
 		d.loop.end()
 	}); err != nil {
-		now := vrrp.Instant(transport.Now()) // the loop's goroutine is over
-		d.engine.stop(now)
-		d.engine.flush(now)
+		d.engine.stop(vrrp.Instant(transport.Now()), true) // the loop's goroutine is over
+		d.engine.closePorts()
 	}
 	<-d.loop.over
 }

@@ -46,7 +46,7 @@ func (e *engine) demote(now vrrp.Instant, list []*instance, r control.DemoteRequ
 	}
 	for _, d := range out {
 		if !d.unchanged {
-			e.step(now, d.inst, vrrp.Event{Kind: vrrp.EventDemote, Demotion: demotion})
+			e.step(now, d.inst, vrrp.Event{Kind: vrrp.EventDemote, Demotion: demotion, Force: r.Force})
 		}
 	}
 	e.save()
@@ -68,6 +68,15 @@ func (e *engine) promote(now vrrp.Instant, list []*instance, resume bool) map[*i
 	}
 	e.save()
 	return lifted
+}
+
+// resumed forgets a demotion that the router itself took back because nobody
+// took over.
+func (e *engine) resumed(inst *instance) {
+	if inst.router.Demotion() == vrrp.NotDemoted && (inst.persist || !inst.until.IsZero()) {
+		inst.until, inst.persist = time.Time{}, false
+		e.save()
+	}
 }
 
 // successorOf says who took over from a demoted instance.

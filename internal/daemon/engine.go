@@ -40,6 +40,9 @@ type engine struct {
 	out        outside
 	instances  []*instance // in the order of the file
 	groups     []*group
+	departing  []*instance   // dropped by a reload, and still handing over
+	departures int           // so far
+	idle       chan struct{} // closed when everything has stopped; nil: nobody stops it
 	byToken    map[int32]*port
 	ports      map[portKey]*port
 	nextToken  int32
@@ -110,16 +113,17 @@ func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {
 		e.timers.stop(inst)
 	case vrrp.ActionHoldAddresses:
 		inst.justHeld = true
-		name, want := inst.cfg.Name, inst.want(true)
+		name, want := inst.owner, inst.want(true)
 		e.then(func() { e.out.addresses.Set(name, want) })
 	case vrrp.ActionReleaseAddresses:
-		name, want := inst.cfg.Name, inst.want(false)
+		name, want := inst.owner, inst.want(false)
+		want.Linger = a.Linger
 		e.then(func() { e.out.addresses.Set(name, want) })
 	case vrrp.ActionAnnounce:
 		// Addresses that are newly held are announced as they are installed;
 		// this is for the times after.
 		if !inst.justHeld {
-			name := inst.cfg.Name
+			name := inst.owner
 			e.then(func() { e.out.addresses.Announce(name) })
 		}
 	case vrrp.ActionReport:
@@ -176,9 +180,10 @@ func (e *engine) flush(now vrrp.Instant) {
 		if e.after == nil {
 			clear(after)
 			e.after = after[:0]
-			return
+			break
 		}
 	}
+	e.checkIdle()
 }
 
 func (e *engine) flushPort(now vrrp.Instant, p *port) {

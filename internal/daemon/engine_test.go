@@ -84,7 +84,8 @@ func TestCase47NoDrift(t *testing.T) {
 func TestStop(t *testing.T) {
 	s := started(t, oneInstance)
 	s.activate("web")
-	s.do(func() { s.e.stop(s.now) })
+	s.do(func() { s.e.stop(s.now, false) })
+	s.e.closePorts()
 	s.got(`
 		eth0#2: vrid 51 advertises 0
 		drop web 192.0.2.100/24

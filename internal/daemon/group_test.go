@@ -197,7 +197,8 @@ func TestGroupStops(t *testing.T) {
 	s := started(t, twoInstances+"track = [\"nginx\"]\n"+aCheck+aGroup)
 	s.fire() // both
 	s.forget()
-	s.do(func() { s.e.stop(s.now) })
+	s.do(func() { s.e.stop(s.now, false) })
+	s.e.closePorts()
 	s.got(`
 		web: backup -> initialize (shutdown)
 		db: backup -> initialize (shutdown)

@@ -32,6 +32,7 @@ func identityOf(c *config.Instance) identity {
 // engine's alone.
 type instance struct {
 	cfg    config.Instance
+	owner  string // in whose name the keeper of addresses knows it
 	id     identity
 	router *vrrp.Router
 	policy vrrp.Policy
@@ -93,7 +94,7 @@ func newInstance(c config.Instance, form vrrp.ChecksumForm) *instance {
 
 // configure takes a configuration over, the router's own part excepted.
 func (i *instance) configure(c config.Instance) {
-	i.cfg = c
+	i.cfg, i.owner = c, c.Name
 	i.policy = vrrp.Policy{Version: vrrp.Version(c.Version), Interval: c.AdvertInterval, Password: c.Password,
 		Strict: c.Strict, Source: i.router.Source(), MinTTL: 255}
 	switch {
@@ -122,6 +123,9 @@ func (i *instance) routerConfig() vrrp.Config {
 	c := &i.cfg
 	rc := vrrp.Config{VRID: c.VRID, Version: vrrp.Version(c.Version), Family: i.id.family, Priority: c.Priority,
 		AdvertInterval: c.AdvertInterval, Preempt: c.Preempt, PreemptDelay: c.PreemptDelay, StartDelay: c.StartDelay, Strict: c.Strict}
+	if c.Handover == "hold" {
+		rc.HandoverTimeout = c.HandoverTimeout
+	}
 	for _, a := range c.Addresses {
 		rc.Addresses = append(rc.Addresses, a.Prefix.Addr())
 	}

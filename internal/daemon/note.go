@@ -16,6 +16,7 @@ const (
 	kindAddress    = "address"
 	kindInterface  = "interface"
 	kindBond       = "bond"
+	kindHandover   = "handover"
 	kindDemote     = "demote"
 	kindPromote    = "promote"
 	kindReload     = "reload"
@@ -73,9 +74,17 @@ func (e *engine) record(now vrrp.Instant, inst *instance, r vrrp.Record) {
 			kind, lvl = kindPromote, levelInfo
 		case vrrp.CausePreemptDelay, vrrp.CauseHeld, vrrp.CauseDualResolved:
 			lvl = levelInfo
+		case vrrp.CauseLeaving, vrrp.CauseStays:
+			kind, lvl = kindHandover, levelInfo
+		case vrrp.CauseNoSuccessor:
+			kind = kindHandover
+			e.resumed(inst)
 		}
 		e.tell(note{kind: kind, level: lvl, instance: inst.cfg.Name, cause: r.Cause.String(), text: text})
 		return
+	}
+	if r.To == vrrp.Initialize {
+		e.departed(inst)
 	}
 	wall := time.Now()
 	inst.since, inst.cause = wall, text

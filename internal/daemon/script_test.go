@@ -130,6 +130,11 @@ func parse(t testing.TB, toml string) *config.Plan {
 	if plan == nil {
 		t.Fatalf("the configuration of the test is wrong:\n%s", strings.Join(problems.Strings(), "\n"))
 	}
+	if !strings.Contains(toml, "handover") { // handovers have tests of their own
+		for i := range plan.Instances {
+			plan.Instances[i].Handover = "immediate"
+		}
+	}
 	return plan
 }
 
@@ -373,7 +378,11 @@ func (f fakeAddresses) Set(owner string, w vip.Want) {
 	if w.Hold {
 		verb = "hold"
 	}
-	f.s.line("%s %s %s", verb, owner, strings.Join(addressNames(w.Addresses), " "))
+	linger := ""
+	if w.Linger > 0 {
+		linger = fmt.Sprintf(" in %s", w.Linger)
+	}
+	f.s.line("%s %s %s%s", verb, owner, strings.Join(addressNames(w.Addresses), " "), linger)
 }
 func (f fakeAddresses) Forget(owner string)    { f.s.line("forget %s", owner) }
 func (f fakeAddresses) Rename(from, to string) { f.s.line("rename %q %q", from, to) }

@@ -80,7 +80,7 @@ func (e *engine) describe(now vrrp.Instant, inst *instance) control.Instance {
 		State: r.State().String(), Since: inst.since, Cause: inst.cause, Preempt: c.Preempt,
 		Priority:  control.Priority{Configured: int(c.Priority), Effective: int(r.Priority()), Parts: []control.Part{}},
 		Addresses: []string{}, Installed: []string{}, Adverts: control.Adverts{Sent: inst.sent, Received: inst.received, Errors: map[string]uint64{}},
-		Demoted: r.Demotion() != vrrp.NotDemoted, Hard: r.Demotion() == vrrp.DemotedHard, DualActive: r.DualActive()}
+		Demoted: r.Demotion() != vrrp.NotDemoted, Hard: r.Demotion() == vrrp.DemotedHard, DualActive: r.DualActive(), HandingOver: r.HandingOver()}
 	for _, n := range inst.transitions {
 		i.Transitions += n
 	}
@@ -141,6 +141,9 @@ func nextEvent(now vrrp.Instant, r *vrrp.Router) *control.NextEvent {
 		next.What = "the start delay ends"
 	case vrrp.Active:
 		next.What = "sends an advertisement"
+		if r.HandingOver() {
+			next.What = "says again that it hands over"
+		}
 	case vrrp.Backup:
 		switch preemptAt, delayed := r.PreemptAt(); {
 		case delayed:
