@@ -55,9 +55,6 @@ type Want struct {
 	// section 5.2.4): those that were not added here are never removed.
 	Owner    bool
 	Announce Announce
-	// Linger, with Hold false: serve what still arrives for this long, without
-	// answering ARP or NS or announcing, then remove.
-	Linger time.Duration
 }
 
 // same reports whether two Wants ask for the same. The addresses are compared
