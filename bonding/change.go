@@ -27,6 +27,11 @@ type Change struct {
 	Kind ChangeKind
 	Link string // the link concerned; for ActiveMoved the new active link, "" if there is none
 	Text string // one sentence for a person, beginning with the bond's name
+
+	// First: a LinkUsable or LinkAttached, and the bond had no usable link. In a mode without an active
+	// link, and after a move to another aggregator, that is when frames leave
+	// again.
+	First bool
 }
 
 // Announce reports whether the neighbours and the switches must be told again
@@ -40,6 +45,8 @@ func (c Change) Announce() bool {
 		return true
 	case ActiveMoved:
 		return c.Link != ""
+	case LinkUsable, LinkAttached:
+		return c.First
 	default:
 		return false
 	}
@@ -66,6 +73,7 @@ func Compare(before, after *Bond) []Change {
 	if !bytes.Equal(before.MAC, after.MAC) {
 		add(MACChanged, "", "MAC is %s, was %s", after.MAC, before.MAC)
 	}
+	first := !after.Mode.HasActiveLink() && before.UsableLinks() == 0
 	for i := range after.Links {
 		l := &after.Links[i]
 		was := before.Link(l.Name)
@@ -77,6 +85,9 @@ func Compare(before, after *Bond) []Change {
 			add(LinkUsable, l.Name, "%s usable again", l.Name)
 		case !usable && before.Usable(was):
 			add(LinkLost, l.Name, "%s lost: %s", l.Name, trouble(after, l))
+		}
+		if first && usable {
+			all[len(all)-1].First, first = true, false
 		}
 	}
 	for i := range before.Links {

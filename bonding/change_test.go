@@ -35,6 +35,15 @@ func TestCompare(t *testing.T) {
 			b.Links[1].AggregatorID = 2
 			b.Links[0].Active = false
 		}), []string{"bond0: active aggregator is 2 with eth1, was 1", "bond0: eth0 lost: not in the active aggregator"}, true},
+		// … and what is sent before the new port is open goes nowhere.
+		{"case 84, its port opened", changed(aggregated(), func(b *Bond) { cut(&b.Links[0]); b.Links[1].Active = false }),
+			changed(aggregated(), func(b *Bond) { cut(&b.Links[0]) }), []string{"bond0: eth1 usable again"}, true},
+		{"one port more", changed(aggregated(), func(b *Bond) { cut(&b.Links[0]) }), changed(aggregated(), func(*Bond) {}),
+			[]string{"bond0: eth0 usable again"}, false},
+		{"links again in a mode without an active one", changed(sound(), func(b *Bond) { b.Mode, b.ActiveLink = ModeBalanceXOR, ""; cut(&b.Links[0]); cut(&b.Links[1]) }),
+			changed(sound(), func(b *Bond) { b.Mode, b.ActiveLink = ModeBalanceXOR, "" }), []string{"bond0: eth0 usable again", "bond0: eth1 usable again"}, true},
+		{"first link attached", changed(sound(), func(b *Bond) { b.Mode, b.ActiveLink, b.Links = ModeBalanceXOR, "", nil }),
+			changed(sound(), func(b *Bond) { b.Mode, b.ActiveLink, b.Links = ModeBalanceXOR, "", b.Links[:1] }), []string{"bond0: eth0 attached"}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -18,10 +18,29 @@ type Debounce struct {
 	worse  time.Time // since when seen has been worse than health without a break
 	better [Failed]time.Time
 	seen   Health
+	settle time.Time // until when a failure is not believed
 }
 
 // Health is the health that counts; zero before the first Step.
 func (d *Debounce) Health() Health { return d.health }
+
+// Believe is the verdict to step with: the one given, unless it is a failure
+// that the driver is about to put right by itself, see Verdict.Settles. For as
+// long as that may take the bond counts as degraded, if it had not failed
+// before: a failover of the bond is no reason to move the service.
+func (d *Debounce) Believe(now time.Time, v Verdict) Verdict {
+	switch {
+	case v.Settles == 0, d.health == 0, d.health == Failed:
+		d.settle = time.Time{}
+		return v
+	case d.settle.IsZero():
+		d.settle = now.Add(v.Settles)
+	}
+	if now.Before(d.settle) {
+		v.Health = Degraded
+	}
+	return v
+}
 
 // Step tells what is seen now and returns what counts now. The first one
 // counts at once: there is nothing to compare it with. Call it for every
@@ -31,14 +50,14 @@ func (d *Debounce) Step(now time.Time, seen Health) Health {
 	d.note(now, seen)
 	switch {
 	case d.health == 0, seen == Failed:
-		d.settle(now, seen)
+		d.decide(now, seen)
 	case seen > d.health && !now.Before(d.worse.Add(d.DegradedAfter)):
-		d.settle(now, seen)
+		d.decide(now, seen)
 	case seen < d.health:
 		// The best level that has been held or bettered for long enough.
 		for h := seen; h < d.health; h++ {
 			if !now.Before(d.better[h].Add(d.HealthyAfter)) {
-				d.settle(now, h)
+				d.decide(now, h)
 				break
 			}
 		}
@@ -62,7 +81,7 @@ func (d *Debounce) note(now time.Time, seen Health) {
 	}
 }
 
-func (d *Debounce) settle(now time.Time, h Health) {
+func (d *Debounce) decide(now time.Time, h Health) {
 	d.health = h
 	d.worse = time.Time{}
 	if d.seen > h {
@@ -70,18 +89,20 @@ func (d *Debounce) settle(now time.Time, h Health) {
 	}
 }
 
-// Next is when Step must be called again with the same verdict for a delay to
-// end in time; false if nothing is pending.
+// Next is when Believe and Step must be called again with the same verdict for
+// a delay to end in time; false if nothing is pending.
 func (d *Debounce) Next() (time.Time, bool) {
-	if d.seen > d.health {
-		return d.worse.Add(d.DegradedAfter), true
-	}
-	var next time.Time
-	for h := d.seen; h < d.health; h++ {
-		at := d.better[h].Add(d.HealthyAfter)
+	next := d.settle
+	earlier := func(at time.Time) {
 		if next.IsZero() || at.Before(next) {
 			next = at
 		}
+	}
+	if d.seen > d.health {
+		earlier(d.worse.Add(d.DegradedAfter))
+	}
+	for h := d.seen; h < d.health; h++ {
+		earlier(d.better[h].Add(d.HealthyAfter))
 	}
 	return next, !next.IsZero()
 }

@@ -83,3 +83,33 @@ func TestDebounceOfTwoNodesDiffersByWhatTheyDiffered(t *testing.T) {
 		t.Errorf("one node alone was degraded for %d ms, want 14: 7 ms at each edge", alone)
 	}
 }
+
+func TestBelieve(t *testing.T) {
+	const settles = 600 * time.Millisecond
+	start := time.Unix(1000, 0)
+	ms := func(n int) time.Time { return start.Add(time.Duration(n) * time.Millisecond) }
+	healthy, down, moving := Verdict{Health: Healthy}, Verdict{Health: Failed}, Verdict{Health: Failed, Settles: settles}
+	type at struct {
+		ms   int
+		v    Verdict
+		want Health
+	}
+	for name, steps := range map[string][]at{
+		"a failover":                {{0, healthy, Healthy}, {100, moving, Degraded}, {500, moving, Degraded}, {600, healthy, Healthy}},
+		"it takes too long":         {{0, healthy, Healthy}, {100, moving, Degraded}, {699, moving, Degraded}, {700, moving, Failed}, {900, moving, Failed}},
+		"nothing is left after all": {{0, healthy, Healthy}, {100, moving, Degraded}, {200, down, Failed}, {300, moving, Failed}},
+		"each failover anew":        {{0, healthy, Healthy}, {100, moving, Degraded}, {600, healthy, Healthy}, {700, moving, Degraded}, {1200, moving, Degraded}},
+		"from the beginning":        {{0, moving, Failed}, {100, moving, Failed}, {200, healthy, Healthy}},
+	} {
+		var d Debounce
+		for _, s := range steps {
+			now := ms(s.ms)
+			if got := d.Step(now, d.Believe(now, s.v).Health); got != s.want {
+				t.Errorf("%s: at %d ms %s, want %s", name, s.ms, got, s.want)
+			}
+			if next, ok := d.Next(); s.want == Degraded && (!ok || next.After(now.Add(settles))) {
+				t.Errorf("%s: at %d ms nobody would look again in time", name, s.ms)
+			}
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package bonding
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // A Health is how much of a bond is left.
 type Health uint8
@@ -42,6 +45,11 @@ type Verdict struct {
 	Reasons []string // what is wrong, the gravest first; empty when healthy. Those about a link begin with its name and a colon
 	Usable  int      // links
 	Links   int      // attached
+
+	// Settles is not zero if the bond has failed only because 802.3ad has not
+	// opened links yet that are there, as after a move to another aggregator:
+	// how long the driver takes for it. See Debounce.Believe.
+	Settles time.Duration
 }
 
 // Judge compares a bond with a policy; a nil bond is one that does not exist.
@@ -61,6 +69,7 @@ func Judge(b *Bond, p Policy) Verdict {
 	}
 	v := Verdict{Health: Healthy, Usable: b.UsableLinks(), Links: len(b.Links)}
 	v.add(Failed, failures(b, p, v.Usable))
+	v.settles(b, p)
 	v.add(Degraded, losses(b, p))
 	return v
 }
@@ -102,6 +111,46 @@ func failures(b *Bond, p Policy, usable int) []string {
 		say("%s: active and down, and no monitor to move away from it", b.ActiveLink)
 	}
 	return why
+}
+
+// lacpSteps is how long the driver's LACP machine, which makes a step each tenth
+// of a second (AD_TIMER_INTERVAL), may take to choose another aggregator and
+// open its ports, on a machine that is busy.
+const lacpSteps = 500 * time.Millisecond
+
+// settles fills in Verdict.Settles.
+func (v *Verdict) settles(b *Bond, p Policy) {
+	if n := openable(b); v.Health == Failed && n > v.Usable && len(failures(b, p, n)) == 0 {
+		takes, _ := b.FailoverTime() // it is monitored
+		v.Settles = takes + lacpSteps
+	}
+}
+
+// openable is how many links an 802.3ad bond has, by itself, in a moment: those
+// of the active aggregator that the partner has agreed to, or, if none of it is
+// left, those of the largest other one, where the driver is about to move.
+func openable(b *Bond) int {
+	if b == nil || b.Mode != Mode8023AD || b.Aggregator == nil || !b.Monitored() {
+		return 0
+	}
+	alive, agreed, elsewhere, most := 0, 0, make(map[int]int), 0
+	for _, l := range b.Links {
+		switch {
+		case !l.Up || !l.Carrier || l.MII != MIIUp:
+		case l.AggregatorID != b.Aggregator.ID:
+			elsewhere[l.AggregatorID]++
+			most = max(most, elsewhere[l.AggregatorID])
+		default:
+			alive++
+			if l.Active || l.Partner.Has(PortSync) && !l.Actor.Has(PortExpired) && !l.Actor.Has(PortDefaulted) {
+				agreed++
+			}
+		}
+	}
+	if alive > 0 {
+		return agreed
+	}
+	return most
 }
 
 // losses are the reasons that leave a bond working with less than it had.

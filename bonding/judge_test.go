@@ -130,6 +130,46 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// A verdict that the driver is about to overtake says so.
+func TestJudgeSettles(t *testing.T) {
+	apart := func(f func(*Bond)) *Bond { // each link in an aggregator of its own
+		return changed(aggregated(), func(b *Bond) {
+			b.Links[1].AggregatorID, b.Links[1].Active = 2, false
+			b.Links[1].Actor &^= PortSync | PortCollecting | PortDistributing
+			f(b)
+		})
+	}
+	moved := func(f func(*Bond)) *Bond { // to the second, which is not open yet
+		return apart(func(b *Bond) { cut(&b.Links[0]); b.Aggregator.ID = 2; f(b) })
+	}
+	const soon = 100*time.Millisecond + lacpSteps
+	for _, tt := range []struct {
+		name   string
+		bond   *Bond
+		policy Policy
+		health Health
+		want   time.Duration
+	}{
+		{"whole", apart(func(*Bond) {}), Policy{}, Degraded, 0},
+		{"lost, not polled yet", apart(func(b *Bond) { b.Links[0].Carrier = false }), Policy{}, Failed, soon},
+		{"lost, with downdelay", apart(func(b *Bond) { b.DownDelay = time.Second; b.Links[0].Carrier = false }), Policy{}, Failed, soon + time.Second},
+		{"lost, polled", apart(func(b *Bond) { cut(&b.Links[0]) }), Policy{}, Failed, soon},
+		{"moved, not open yet", moved(func(*Bond) {}), Policy{}, Failed, soon},
+		{"moved, not agreed", moved(func(b *Bond) { b.Links[1].Partner &^= PortSync }), Policy{}, Failed, 0},
+		{"moved, partner silent", moved(func(b *Bond) { b.Links[1].Actor |= PortExpired }), Policy{}, Failed, 0},
+		{"moved, not enough", moved(func(*Bond) {}), Policy{MinLinks: 2}, Failed, 0},
+		{"moved, wrong mode", moved(func(*Bond) {}), Policy{Mode: ModeActiveBackup}, Failed, 0},
+		{"both lost", apart(func(b *Bond) { b.Links[0].Carrier = false; b.Links[1].Carrier = false }), Policy{}, Failed, 0},
+		{"alive and not open", apart(func(b *Bond) { b.Links[0].Active = false; b.Links[0].Partner = 0 }), Policy{}, Failed, 0},
+		{"absent", nil, Policy{}, Failed, 0},
+		{"another mode", changed(sound(), func(b *Bond) { b.Links[0].Carrier = false; cut(&b.Links[1]) }), Policy{}, Failed, 0},
+	} {
+		if v := Judge(tt.bond, tt.policy); v.Health != tt.health || v.Settles != tt.want {
+			t.Errorf("%s: %s %q, settles in %s; want %s, %s", tt.name, v.Health, v.Reasons, v.Settles, tt.health, tt.want)
+		}
+	}
+}
+
 // Case 82: a bond without an active link or without carrier is in fault even
 // though it is administratively up; that an active link failed over is none.
 func TestCase82NoCarrierIsFault(t *testing.T) {
