@@ -20,6 +20,11 @@ func refreshAhead(inst *instance) time.Duration {
 	return min(50*time.Millisecond, inst.router.ActiveInterval()/2)
 }
 
+// partnerOpens is when, after a move under LACP, everything is said again: the
+// switch opens its port in its own time, drops what comes before, and the
+// kernel repeats a report up to ten seconds later (RFC 2236 §8.10, 2710 §7.10).
+var partnerOpens = [...]time.Duration{300 * time.Millisecond, time.Second}
+
 // A bond is one bond that instances run over, or that the configuration
 // names, as the engine judges it.
 type bond struct {
@@ -28,6 +33,7 @@ type bond struct {
 	verdict bonding.Verdict
 	counts  bonding.Debounce // the health that decides
 	health  bonding.Health
+	moves   int // counts the times frames began to leave by another port
 }
 
 // bondsSeen takes a reading of the bonds, and which of them carry the traffic
@@ -124,7 +130,7 @@ func (e *engine) judgeBonds(now vrrp.Instant) {
 		if e.bondUpdate == nil {
 			break // nothing was read yet
 		}
-		b.verdict = bonding.Judge(b.seen, b.policy())
+		b.verdict = b.counts.Believe(wall, bonding.Judge(b.seen, b.policy()))
 		health := b.counts.Step(wall, b.verdict.Health)
 		if health != b.health {
 			e.tellHealth(b, health)
@@ -171,6 +177,23 @@ func (e *engine) bondChanged(b *bond, c bonding.Change) {
 	if !c.Announce() {
 		return
 	}
+	e.speakUp(b)
+	b.moves++
+	if b.seen.Mode != bonding.Mode8023AD {
+		return
+	}
+	for _, after := range partnerOpens {
+		moves := b.moves
+		e.out.again(after, func(vrrp.Instant) {
+			if b.moves == moves {
+				e.speakUp(b)
+			}
+		})
+	}
+}
+
+// speakUp has everybody told where this node now is.
+func (e *engine) speakUp(b *bond) {
 	var joined []*port
 	for _, inst := range e.over(b.cfg.Name) {
 		if !slices.Contains(joined, inst.port) { // once, however many share it
@@ -178,8 +201,8 @@ func (e *engine) bondChanged(b *bond, c bonding.Change) {
 			e.rejoin(inst.port)
 		}
 		if inst.router.State() == vrrp.Active {
-			name := inst.cfg.Name
-			e.then(func() { e.out.addresses.Announce(name) })
+			owner := inst.owner
+			e.then(func() { e.out.addresses.Announce(owner) })
 		}
 	}
 }

@@ -26,8 +26,10 @@ type bondWatch struct {
 	kick    chan struct{}
 
 	mu      sync.Mutex
-	ifaces  []string      // those that instances run on
-	managed []config.Bond // those to be kept
+	ifaces  []string            // those that instances run on
+	tables  []string            // the names of [bond.NAME] tables
+	managed []config.Bond       // those to be kept
+	known   map[string][]string // the bonds last found under each interface
 
 	told map[string]bool // obstacles and failures that people know of
 }
@@ -54,7 +56,9 @@ func (w *bondWatch) configure(plan *config.Plan) {
 			w.ifaces = append(w.ifaces, name)
 		}
 	}
+	w.tables = nil
 	for _, b := range plan.Bonds {
+		w.tables = append(w.tables, b.Name)
 		if b.Managed != nil {
 			w.managed = append(w.managed, b)
 		}
@@ -71,18 +75,28 @@ func (w *bondWatch) read() (*bonding.Update, map[string][]string) {
 	return u, w.under()
 }
 
-// under finds the bonds under every interface. One that cannot be read has
-// none: it is absent, and its instances are in fault for that.
+// under finds the bonds under every interface. One that is absent keeps those
+// it had, or will be the bond that a table is about: once made it is there
+// before anybody looks what it is, and must not pass for one without a bond.
 func (w *bondWatch) under() map[string][]string {
 	w.mu.Lock()
-	ifaces := w.ifaces
+	ifaces, tables, before := w.ifaces, w.tables, w.known
 	w.mu.Unlock()
 	out := make(map[string][]string, len(ifaces))
 	for _, name := range ifaces {
-		if bonds, err := w.handle.BondsUnder(name); err == nil && len(bonds) > 0 {
+		bonds, err := w.handle.BondsUnder(name)
+		if err != nil {
+			if bonds = before[name]; bonds == nil && slices.Contains(tables, name) {
+				bonds = []string{name}
+			}
+		}
+		if len(bonds) > 0 {
 			out[name] = bonds
 		}
 	}
+	w.mu.Lock()
+	w.known = out
+	w.mu.Unlock()
 	return out
 }
 

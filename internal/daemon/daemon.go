@@ -288,8 +288,8 @@ func (d *Daemon) begin(ifaces netif.Snapshot, before *savedState) {
 	_ = d.loop.call(d.ctx, func(now vrrp.Instant) { // an error is told as the loop's own
 		if d.engine.ifaces == nil {
 			d.engine.ifaces = ifaces
-			d.engine.bondUpdate, d.engine.under = bonds, under
 		}
+		d.engine.bondUpdate, d.engine.under = bonds, under // nobody else reads them yet
 		d.engine.setChecks(plan.Checks, plan.Node)
 		d.engine.apply(now, plan, before.restore())
 		leftover = before.leftovers(d.engine)
