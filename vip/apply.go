@@ -65,8 +65,11 @@ func (w *worker) removed(r removal, o op, err error) {
 		w.failed(r.goal.duty, removing, r.goal.addr, &r.goal.err, err)
 	case r.ours != nil:
 		delete(w.ours, r.entry.place())
-		if r.goal == nil || !r.goal.hold { // else it was only replaced
+		switch {
+		case r.goal == nil, !r.goal.hold && !w.standsIn(r.goal):
 			r.ours.duty.removed = append(r.ours.duty.removed, r.ours.addr)
+		case !r.goal.hold: // else it was only replaced
+			r.ours.duty.quieted = append(r.ours.duty.quieted, r.ours.addr)
 		}
 	default:
 		if !r.goal.hold {

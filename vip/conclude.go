@@ -1,6 +1,7 @@
 package vip
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -11,6 +12,7 @@ var (
 	adding     = verb{"add", "to"}
 	removing   = verb{"remove", "from"}
 	announcing = verb{"announce", "on"}
+	serving    = verb{"go on to serve", "after it left"}
 )
 
 type verb struct{ name, preposition string }
@@ -57,14 +59,16 @@ func (w *worker) tellFailures() {
 }
 
 // conclude tells what has been achieved and finds out when to go on.
-func (w *worker) conclude(p plan) {
+func (w *worker) conclude(p plan, q lingerPlan) {
 	now := time.Now()
 	var outstanding error
 	leaving := make(map[*duty]int)
+	staying := make(map[*duty]int)
 	pending := make(map[*duty]int)
 	installed := make(map[*duty][]Address)
 	wanted := make(map[place]bool, len(w.goals))
 	w.wakeAt(p.later)
+	w.wakeAt(q.until)
 	for _, g := range w.goals {
 		if g.hold && g.link != nil {
 			wanted[g.place()] = true
@@ -100,10 +104,24 @@ func (w *worker) conclude(p plan) {
 			}
 		}
 	}
+	for _, s := range w.standIns {
+		staying[s.duty]++
+		if outstanding == nil {
+			outstanding = fmt.Errorf("%s lingers", s.addr)
+		}
+	}
+	if w.tidyErr != nil {
+		outstanding = cmp.Or(outstanding, w.tidyErr)
+		w.wakeAt(w.tidyPace.notYet)
+	}
+	if len(q.leftover) > 0 {
+		outstanding = cmp.Or(outstanding, orPending(w.sweepErr))
+		w.wakeAt(w.sweepPace.notYet)
+	}
 	if outstanding == nil && p.waiting > 0 {
 		outstanding = errPending
 	}
-	w.tellDuties(pending, leaving, now)
+	w.tellDuties(pending, leaving, staying, now)
 	w.publishInstalled(installed)
 	w.keeper.achieved(outcome{serial: w.taken, outstanding: outstanding})
 }
@@ -134,19 +152,23 @@ func (w *worker) wakeAt(t time.Time) {
 }
 
 // tellDuties tells what owners hold now and have let go.
-func (w *worker) tellDuties(pending, leaving map[*duty]int, now time.Time) {
+func (w *worker) tellDuties(pending, leaving, staying map[*duty]int, now time.Time) {
 	for _, d := range w.duties {
 		if d.oweHeld && pending[d] == 0 && d.current() {
 			d.oweHeld = false
 			w.report(Event{Kind: Held, Owner: d.owner, Addresses: d.want.Addresses, At: now, Started: d.since})
 		}
-		if leaving[d] == 0 && (d.oweRelease || len(d.removed) > 0) {
+		if leaving[d] == 0 && len(d.quieted) > 0 {
+			w.report(Event{Kind: Quieted, Owner: d.owner, Addresses: d.quieted, At: now, Started: d.since})
+			d.quieted = nil
+		}
+		if leaving[d]+staying[d] == 0 && (d.oweRelease || len(d.removed) > 0) {
 			w.report(Event{Kind: Released, Owner: d.owner, Addresses: d.removed, At: now, Started: d.since})
 			d.oweRelease, d.removed = false, nil
 		}
 	}
 	w.duties = slices.DeleteFunc(w.duties, func(d *duty) bool {
-		done := d.gone && leaving[d] == 0
+		done := d.gone && leaving[d]+staying[d] == 0
 		if done {
 			delete(w.byOrder, d.order)
 		}

@@ -16,12 +16,14 @@ type duty struct {
 	epoch  uint64
 	bursts uint64
 	since  time.Time
-	gone   bool // the order was forgotten
+	until  time.Time // the end of the linger; zero: there is none
+	gone   bool      // the order was forgotten
 
 	again      bool      // addresses are to be announced anew
 	retime     bool      // the pace of announcements changed
 	oweHeld    bool      // Held is to be told
 	oweRelease bool      // Released is to be told
+	quieted    []Address // to be told in Quieted
 	removed    []Address // to be told in Released
 }
 
@@ -35,7 +37,8 @@ type goal struct {
 	// What was last assigned.
 	follows *duty
 	hold    bool
-	owner   bool // Want.Owner
+	owner   bool      // Want.Owner
+	until   time.Time // duty.until
 	epoch   uint64
 
 	schedule  schedule
@@ -91,6 +94,25 @@ func (p *pace) succeeded(now time.Time) { *p = pace{notYet: now.Add(fightPause)}
 
 func (p *pace) ready(now time.Time) bool { return !p.notYet.After(now) }
 
+// A stage is how much a duty has of its addresses.
+type stage int
+
+const (
+	holds stage = iota + 1
+	lingers
+	without
+)
+
+func (d *duty) stage(now time.Time) stage {
+	switch {
+	case d.want.Hold:
+		return holds
+	case now.Before(d.until):
+		return lingers
+	}
+	return without
+}
+
 // take fetches the orders that changed.
 func (w *worker) take(now time.Time) {
 	k := w.keeper
@@ -127,7 +149,7 @@ func (d *duty) follow(o *order) {
 	switch {
 	case o.want.Hold:
 		if o.epoch != d.epoch {
-			d.oweHeld, d.removed = true, nil
+			d.oweHeld, d.quieted, d.removed = true, nil, nil
 		}
 		d.oweRelease = false
 	case d.want.Hold:
@@ -136,11 +158,12 @@ func (d *duty) follow(o *order) {
 	d.again = o.bursts != d.bursts
 	d.retime = o.want.Announce != d.want.Announce
 	d.owner, d.want, d.serial, d.epoch = o.owner, o.want, o.serial, o.epoch
-	d.bursts, d.since, d.gone = o.bursts, o.since, o.forgotten
+	d.bursts, d.since, d.until, d.gone = o.bursts, o.since, o.until, o.forgotten
 }
 
 // setGoals lists what must be present, then what must be absent. Of two duties
-// that name the same address the one that holds it wins, then the older one.
+// that name the same address the one that holds it wins, then the one that lets
+// it linger, then the older one.
 // As long as no list changes and no address is contested, the goals last.
 func (w *worker) setGoals(now time.Time) {
 	w.contested = false
@@ -151,9 +174,9 @@ func (w *worker) setGoals(now time.Time) {
 	w.goals = w.goals[:0:0]
 	listed := make(map[key]bool, len(known))
 	fresh := false
-	for _, hold := range []bool{true, false} {
+	for _, stage := range []stage{holds, lingers, without} {
 		for _, d := range w.duties {
-			if d.want.Hold != hold {
+			if d.stage(now) != stage {
 				continue
 			}
 			for _, a := range d.want.Addresses {
@@ -176,6 +199,7 @@ func (w *worker) setGoals(now time.Time) {
 	if fresh || len(w.goals) != len(known) {
 		w.publishInterests()
 	}
+	w.unswept = w.unswept || fresh
 }
 
 // assignGoals has all goals follow their duties.
@@ -199,7 +223,7 @@ func (w *worker) assignGoals(now time.Time) {
 // before or by another owner, stays where it is and is announced anew.
 func (g *goal) assign(now time.Time) {
 	d := g.duty
-	g.owner = d.want.Owner
+	g.owner, g.until = d.want.Owner, d.until
 	if g.follows == d && g.hold == d.want.Hold && g.epoch == d.epoch {
 		return
 	}

@@ -20,17 +20,19 @@ type fakeKernel struct {
 	mu      sync.Mutex
 	links   map[string]*link
 	entries []*entry
+	routes  map[route]bool
 	log     []string // one line per operation: what, address, interface
 	times   []time.Time
 	changes chan change
 	// Called without the lock, before the operation is done.
 	onApply    func(o op) error
 	onAnnounce func(ip netip.Addr) error
+	onARP      func() error
 	listErr    error
 }
 
 func newFakeKernel(names ...string) *fakeKernel {
-	f := &fakeKernel{links: map[string]*link{}, changes: make(chan change, 1000)}
+	f := &fakeKernel{routes: map[route]bool{}, links: map[string]*link{"lo": {name: "lo", index: 1, up: true, running: true, loops: true}}, changes: make(chan change, 1000)}
 	for i, name := range names {
 		f.links[name] = &link{name: name, index: i + 2, up: true, running: true, talks: true,
 			mac: net.HardwareAddr{2, 0, 0, 0, 0, byte(i + 2)}, promote: true}
@@ -100,6 +102,23 @@ func (f *fakeKernel) applyOne(o op) error {
 		}
 		f.note("add %s %s", o.addr.Prefix, f.name(o.index))
 		f.entries = append(f.entries, o.entry)
+	case addHost:
+		o.entry = &entry{index: o.index, prefix: o.addr.Prefix, marked: true}
+		if slices.ContainsFunc(f.entries, at) {
+			return unix.EEXIST
+		}
+		f.note("stand in %s %s", o.addr.Prefix, f.name(o.index))
+		f.entries = append(f.entries, o.entry)
+	case addRoute:
+		f.note("add route %s %s", o.route.to, f.name(o.route.index))
+		o.route.from = netip.Addr{} // is no part of what a route is found by
+		f.routes[o.route] = true
+	case removeRoute:
+		if !f.routes[o.route] {
+			return unix.ESRCH
+		}
+		f.note("remove route %s %s", o.route.to, f.name(o.route.index))
+		delete(f.routes, o.route)
 	case putBack:
 		f.note("put back %s %s", o.entry.prefix, f.name(o.entry.index))
 		f.entries = append(f.entries, o.entry)
@@ -112,6 +131,19 @@ func (f *fakeKernel) setPromote(index int, on bool) error {
 	defer f.mu.Unlock()
 	f.note("promote %v %s", on, f.name(index))
 	f.links[f.name(index)].promote = on
+	return nil
+}
+
+func (f *fakeKernel) setARP(index int, to arpSwitches) error {
+	if f.onARP != nil {
+		if err := f.onARP(); err != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note("arp %d %d %s", to.ignore, to.announce, f.name(index))
+	f.links[f.name(index)].arp = to
 	return nil
 }
 

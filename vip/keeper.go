@@ -42,6 +42,7 @@ type order struct {
 	epoch     uint64    // counts the times that Hold was set
 	bursts    uint64    // counts calls of Announce
 	since     time.Time // of the last change of Hold or Addresses
+	until     time.Time // the end of the linger; zero: there is none
 	forgotten bool
 	queued    bool // in Keeper.changed
 	installed []Address
@@ -87,7 +88,7 @@ func newKeeper(kern kernel, report func(Event)) *Keeper {
 }
 
 // Run carries out orders until ctx ends, and then returns nil; addresses stay
-// as they are. It can run once.
+// as they are (those that linger until Close). It can run once.
 func (k *Keeper) Run(ctx context.Context) error {
 	k.mu.Lock()
 	again := k.running
@@ -128,6 +129,12 @@ func (k *Keeper) Set(owner string, w Want) {
 	if w.Hold != o.want.Hold || !sameAddresses(w.Addresses, o.want.Addresses) {
 		o.since = time.Now()
 	}
+	switch {
+	case w.Hold || w.Linger <= 0:
+		o.until = time.Time{}
+	case o.want.Hold:
+		o.until = time.Now().Add(w.Linger)
+	}
 	o.want = w
 	k.order(o)
 }
@@ -147,6 +154,7 @@ func (k *Keeper) forget(owner string) {
 	delete(k.orders, owner)
 	o.forgotten = true
 	o.want.Hold, o.want.Addresses = false, nil
+	o.until = time.Time{}
 	o.since = time.Now()
 	k.order(o)
 }
@@ -202,8 +210,8 @@ func (k *Keeper) poke() {
 	}
 }
 
-// Settle returns nil once everything asked so far is as it should be, or an
-// error that wraps ctx's and names the first thing that is not.
+// Settle returns nil once everything asked so far is as it should be, lingers
+// included, or an error that wraps ctx's and names the first thing that is not.
 func (k *Keeper) Settle(ctx context.Context) error {
 	k.mu.Lock()
 	w := waiter{serial: k.serial, done: make(chan struct{})}
@@ -243,8 +251,9 @@ func (k *Keeper) achieved(o outcome) {
 	})
 }
 
-// Installed returns those of owner's addresses that the kernel had when the
-// worker last looked, in the order they were given.
+// Installed returns those of owner's addresses that their interfaces had when
+// the worker last looked, in the order they were given. One that lingers is not
+// among them.
 func (k *Keeper) Installed(owner string) []Address {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -254,8 +263,8 @@ func (k *Keeper) Installed(owner string) []Address {
 	return nil
 }
 
-// Close undoes PromoteSet on interfaces where no address of ours is left and
-// closes the sockets. It must not be called before Run has returned, unless Run
+// Close ends lingers, undoes PromoteSet on interfaces where no address of ours
+// is left and closes the sockets. It must not be called before Run has returned, unless Run
 // was never called.
 func (k *Keeper) Close() error {
 	k.mu.Lock()
@@ -268,5 +277,5 @@ func (k *Keeper) Close() error {
 			return errors.New("close while running")
 		}
 	}
-	return errors.Join(k.work.restorePromote(), k.kernel.close())
+	return errors.Join(k.work.abandonLingers(), k.work.restorePromote(), k.kernel.close())
 }

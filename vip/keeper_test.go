@@ -337,7 +337,10 @@ func TestErrorsBackOff(t *testing.T) {
 	start := time.Now()
 	var refuse atomic.Bool
 	refuse.Store(true)
-	f.onApply = func(op) error {
+	f.onApply = func(o op) error {
+		if o.do != add {
+			return nil
+		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		attempts = append(attempts, time.Since(start).Round(time.Millisecond))

@@ -21,6 +21,8 @@ type kernel interface {
 	apply(ops []op) []error
 	// setPromote switches promote_secondaries of an interface.
 	setPromote(index int, on bool) error
+	// setARP switches arp_ignore and arp_announce of an interface.
+	setARP(index int, to arpSwitches) error
 	// announce sends one announcement of ip.
 	announce(l *link, ip netip.Addr) error
 	// watch calls changed for everything that happens to links and addresses,
@@ -37,14 +39,28 @@ const (
 	add
 	remove  // entry
 	putBack // entry, as it was
+	addHost // addr, of host scope
+	addRoute
+	removeRoute
 )
 
 // An op is one request to the kernel.
 type op struct {
 	do    action
-	index int     // add
-	addr  Address // add
+	index int     // add, addHost
+	addr  Address // add, addHost
 	entry *entry  // remove, putBack
+	route route   // addRoute, removeRoute
+}
+
+// A route is one of those that stand in for what the kernel makes of an
+// address. They carry a metric and a protocol number of their own, and so never
+// are the kernel's nor an operator's.
+type route struct {
+	index int
+	to    netip.Prefix // without host bits
+	from  netip.Addr   // the preferred source address, if valid
+	local bool         // packets are for this host; else: neighbours are on the link
 }
 
 // done reports whether err, the kernel's answer, means that the state asked for
@@ -55,6 +71,8 @@ func (o op) done(err error) bool {
 		return true
 	case o.do == remove:
 		return err == unix.EADDRNOTAVAIL || err == unix.ENODEV
+	case o.do == removeRoute:
+		return err == unix.ESRCH || err == unix.ENODEV
 	}
 	return err == unix.EEXIST
 }

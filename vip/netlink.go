@@ -20,7 +20,9 @@ const (
 	ifaProto             = 11 // IFA_PROTO, linux/if_addr.h, Linux 5.18
 	iflaInetConf         = 1  // IFLA_INET_CONF, linux/if_link.h
 	iflaInet6Conf        = 2  // IFLA_INET6_CONF
-	devconfPromote       = 20 // IPV4_DEVCONF_PROMOTE_SECONDARIES, linux/ip.h, counted from 1
+	devconfAnnounce      = 18 // IPV4_DEVCONF_ARP_ANNOUNCE, linux/ip.h, counted from 1
+	devconfIgnore        = 19 // IPV4_DEVCONF_ARP_IGNORE
+	devconfPromote       = 20 // IPV4_DEVCONF_PROMOTE_SECONDARIES
 	devconf6Forwarding   = 0  // DEVCONF_FORWARDING, linux/ipv6.h, counted from 0
 	skipStats            = 8  // RTEXT_FILTER_SKIP_STATS, linux/rtnetlink.h
 	attrTypeMask         = ^uint16(unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
@@ -189,6 +191,20 @@ func (k *kernelSockets) setPromote(index int, on bool) error {
 	if on {
 		value = 1
 	}
+	return k.setInet(index, inetSwitch{devconfPromote, value})
+}
+
+func (k *kernelSockets) setARP(index int, to arpSwitches) error {
+	return k.setInet(index, inetSwitch{devconfIgnore, to.ignore}, inetSwitch{devconfAnnounce, to.announce})
+}
+
+// An inetSwitch is one of /proc/sys/net/ipv4/conf/IF.
+type inetSwitch struct {
+	number int
+	value  uint32
+}
+
+func (k *kernelSockets) setInet(index int, switches ...inetSwitch) error {
 	req := k.request(unix.RTM_SETLINK, unix.NLM_F_ACK)
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	msg.Index = int32(index)
@@ -196,7 +212,9 @@ func (k *kernelSockets) setPromote(index int, on bool) error {
 	spec := nl.NewRtAttr(unix.IFLA_AF_SPEC|unix.NLA_F_NESTED, nil)
 	inet := spec.AddRtAttr(unix.AF_INET|unix.NLA_F_NESTED, nil)
 	conf := inet.AddRtAttr(iflaInetConf|unix.NLA_F_NESTED, nil)
-	conf.AddRtAttr(devconfPromote, nl.Uint32Attr(value))
+	for _, s := range switches {
+		conf.AddRtAttr(s.number, nl.Uint32Attr(s.value))
+	}
 	req.AddData(spec)
 	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
 	return err

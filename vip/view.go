@@ -11,10 +11,12 @@ const mark = 112
 
 // A view is the kernel's links and addresses at one moment.
 type view struct {
-	links map[string]*link
-	index map[int]*link
-	at    map[spot][]*entry
-	list  []*entry // in the kernel's order: the primary of a subnet before its secondaries
+	links    map[string]*link
+	index    map[int]*link
+	at       map[spot][]*entry
+	list     []*entry // in the kernel's order: the primary of a subnet before its secondaries
+	loopback *link    // nil: none
+	marked   []*entry // on the loopback interface, with the mark
 	// exact: straight from the kernel. After own additions the view is still
 	// complete, but no longer knows primaries from secondaries.
 	exact bool
@@ -43,7 +45,14 @@ type link struct {
 	mac     net.HardwareAddr
 	router  bool // forwards IPv6
 	promote bool // promotes secondary IPv4 addresses (its own switch, not that of "all")
+	arp     arpSwitches
+	loops   bool // is a loopback interface
+	vrf     bool // belongs to a VRF
 }
+
+// arpSwitches are an interface's own net.ipv4.conf.IF.arp_ignore and
+// arp_announce (Documentation/networking/ip-sysctl.rst).
+type arpSwitches struct{ ignore, announce uint32 }
 
 // announces reports whether announcements can leave through the link.
 func (l *link) announces() bool { return l != nil && l.up && l.running && l.talks }
@@ -66,11 +75,19 @@ func newView() *view {
 	return &view{links: map[string]*link{}, index: map[int]*link{}, at: map[spot][]*entry{}, exact: true}
 }
 
-func (v *view) addLink(l *link) { v.links[l.name], v.index[l.index] = l, l }
+func (v *view) addLink(l *link) {
+	v.links[l.name], v.index[l.index] = l, l
+	if l.loops && v.loopback == nil {
+		v.loopback = l
+	}
+}
 
 func (v *view) addEntry(e *entry) {
 	v.list = append(v.list, e)
 	v.at[e.spot()] = append(v.at[e.spot()], e)
+	if e.marked && v.loopback != nil && e.index == v.loopback.index {
+		v.marked = append(v.marked, e)
+	}
 }
 
 // find returns the address at a place, nil if there is none.

@@ -20,9 +20,15 @@ var errShortMessage = errors.New("netlink message too short")
 // appendOp appends the request for o to b.
 func appendOp(b []byte, o op, flags uint16, seq uint32) []byte {
 	kind := uint16(unix.RTM_NEWADDR)
-	if o.do == remove {
+	switch o.do {
+	case remove:
 		kind = unix.RTM_DELADDR
-	} else {
+	case addRoute:
+		kind = unix.RTM_NEWROUTE
+		flags |= unix.NLM_F_CREATE | unix.NLM_F_REPLACE
+	case removeRoute:
+		kind = unix.RTM_DELROUTE
+	default:
 		flags |= unix.NLM_F_CREATE | unix.NLM_F_EXCL
 	}
 	start := len(b)
@@ -33,11 +39,15 @@ func appendOp(b []byte, o op, flags uint16, seq uint32) []byte {
 	b = append(b, 0, 0, 0, 0) // port: the kernel knows
 	switch o.do {
 	case add:
-		b = appendAdd(b, o.index, o.addr)
+		b = appendAdd(b, o.index, o.addr, unix.RT_SCOPE_UNIVERSE)
+	case addHost:
+		b = appendAdd(b, o.index, o.addr, unix.RT_SCOPE_HOST)
 	case remove:
 		b = appendRemove(b, o.entry)
 	case putBack:
 		b = append(b, o.entry.msg...)
+	case addRoute, removeRoute:
+		b = appendRoute(b, o.route)
 	}
 	b = pad(b)
 	binary.NativeEndian.PutUint32(b[start:], uint32(len(b)-start))
@@ -46,13 +56,13 @@ func appendOp(b []byte, o op, flags uint16, seq uint32) []byte {
 
 // appendAdd writes what a virtual address is: no broadcast address, no
 // lifetime, no duplicate address detection, the mark.
-func appendAdd(b []byte, index int, a Address) []byte {
+func appendAdd(b []byte, index int, a Address, scope byte) []byte {
 	ip := a.Prefix.Addr()
 	flags := byte(0)
 	if ip.Is6() {
 		flags = unix.IFA_F_NODAD
 	}
-	b = appendIfAddrMsg(b, ip, a.Prefix.Bits(), flags, index)
+	b = appendIfAddrMsg(b, ip, a.Prefix.Bits(), flags, scope, index)
 	b = appendAttr(b, unix.IFA_LOCAL, ip.AsSlice())
 	b = appendAttr(b, unix.IFA_ADDRESS, ip.AsSlice())
 	if a.Label != "" {
@@ -66,18 +76,41 @@ func appendRemove(b []byte, e *entry) []byte {
 	if e.peer.IsValid() {
 		peer = e.peer
 	}
-	b = appendIfAddrMsg(b, ip, e.prefix.Bits(), 0, e.index)
+	b = appendIfAddrMsg(b, ip, e.prefix.Bits(), 0, unix.RT_SCOPE_UNIVERSE, e.index)
 	b = appendAttr(b, unix.IFA_LOCAL, ip.AsSlice())
 	return appendAttr(b, unix.IFA_ADDRESS, peer.AsSlice())
 }
 
-func appendIfAddrMsg(b []byte, ip netip.Addr, bits int, flags byte, index int) []byte {
-	family := byte(unix.AF_INET)
-	if ip.Is6() {
-		family = unix.AF_INET6
-	}
-	b = append(b, family, byte(bits), flags, unix.RT_SCOPE_UNIVERSE)
+func appendIfAddrMsg(b []byte, ip netip.Addr, bits int, flags, scope byte, index int) []byte {
+	b = append(b, family(ip), byte(bits), flags, scope)
 	return binary.NativeEndian.AppendUint32(b, uint32(index))
+}
+
+func family(ip netip.Addr) byte {
+	if ip.Is6() {
+		return unix.AF_INET6
+	}
+	return unix.AF_INET
+}
+
+// routeMetric is worse than what anybody else has, so that every other route to
+// the same subnet is preferred.
+const routeMetric = mark << 24
+
+// appendRoute writes struct rtmsg and its attributes (linux/rtnetlink.h).
+func appendRoute(b []byte, r route) []byte {
+	ip := r.to.Addr()
+	table, scope, kind := byte(unix.RT_TABLE_MAIN), byte(unix.RT_SCOPE_LINK), byte(unix.RTN_UNICAST)
+	if r.local {
+		table, scope, kind = unix.RT_TABLE_LOCAL, unix.RT_SCOPE_HOST, unix.RTN_LOCAL
+	}
+	b = append(b, family(ip), byte(r.to.Bits()), 0, 0, table, mark, scope, kind, 0, 0, 0, 0)
+	b = appendAttr(b, unix.RTA_DST, ip.AsSlice())
+	if r.from.IsValid() {
+		b = appendAttr(b, unix.RTA_PREFSRC, r.from.AsSlice())
+	}
+	b = appendAttr(b, unix.RTA_PRIORITY, binary.NativeEndian.AppendUint32(nil, routeMetric))
+	return appendAttr(b, unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, uint32(r.index)))
 }
 
 func appendAttr(b []byte, kind uint16, value []byte) []byte {
@@ -153,6 +186,7 @@ func parseLink(m []byte) (*link, error) {
 		index:   int(info.Index),
 		up:      info.Flags&unix.IFF_UP != 0,
 		running: info.Flags&unix.IFF_RUNNING != 0,
+		loops:   info.Flags&unix.IFF_LOOPBACK != 0,
 	}
 	attrs, err := nl.ParseRouteAttr(m[unix.SizeofIfInfomsg:])
 	if err != nil {
@@ -166,6 +200,12 @@ func parseLink(m []byte) (*link, error) {
 			l.mac = net.HardwareAddr(a.Value)
 		case unix.IFLA_AF_SPEC:
 			l.parseFamilies(a.Value)
+		case unix.IFLA_LINKINFO:
+			forEach(a.Value, func(kind uint16, value []byte) {
+				if kind == unix.IFLA_INFO_SLAVE_KIND {
+					l.vrf = unix.ByteSliceToString(value) == "vrf"
+				}
+			})
 		}
 	}
 	l.talks = info.Type == unix.ARPHRD_ETHER && len(l.mac) == 6 && info.Flags&(unix.IFF_NOARP|unix.IFF_LOOPBACK) == 0
@@ -180,6 +220,7 @@ func (l *link) parseFamilies(b []byte) {
 			switch {
 			case family == unix.AF_INET && kind == iflaInetConf:
 				l.promote = word(conf, devconfPromote-1) != 0
+				l.arp = arpSwitches{ignore: word(conf, devconfIgnore-1), announce: word(conf, devconfAnnounce-1)}
 			case family == unix.AF_INET6 && kind == iflaInet6Conf:
 				l.router = word(conf, devconf6Forwarding) != 0
 			}

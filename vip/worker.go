@@ -28,6 +28,16 @@ type worker struct {
 	// contested: several duties name an address, so whose it is may change.
 	contested bool
 
+	// Of the quiet stage of handovers.
+	standIns  map[spot]*standIn
+	routes    map[place]netip.Addr // by subnet: the source that ours prefers
+	hushed    map[int]hush         // by interface
+	tidyPace  pace                 // of removing them
+	tidyErr   error
+	unswept   bool // goals that are new: an earlier process may have left routes
+	sweepPace pace
+	sweepErr  error
+
 	view     *view
 	verify   bool // read the kernel again before anything is said to be done
 	listPace pace
@@ -58,6 +68,9 @@ func newWorker(k *Keeper, report func(Event)) *worker {
 		report:   report,
 		byOrder:  map[*order]*duty{},
 		ours:     map[place]*holding{},
+		standIns: map[spot]*standIn{},
+		routes:   map[place]netip.Addr{},
+		hushed:   map[int]hush{},
 		promoted: map[int]bool{},
 		bounced:  map[int]bool{},
 	}
@@ -108,15 +121,18 @@ func (w *worker) pass(now time.Time) bool {
 		}
 		p = diff(w.goals, w.ours, w.view, now)
 	}
+	q := w.planLingers(p, now)
 	w.acknowledge(now)
+	w.beginLingers(&q)
 	w.removeAll(p.remove)
 	w.addAll(p.add)
+	w.endLingers(&q)
 	w.announceDue(time.Now())
 	w.tellFailures()
 	if w.verify {
 		return true
 	}
-	w.conclude(p)
+	w.conclude(p, q)
 	return false
 }
 
