@@ -31,6 +31,19 @@
 //   - below priority 255 an address found while not holding is removed, whoever
 //     put it there; at 255 one that was not added here is never removed
 //
+// # Handing over quietly
+//
+// In a planned handover some neighbours send to this node for a moment longer,
+// but none may learn from it any more who has the address. With [Want].Linger
+// an address leaves its interface for the loopback interface: what still
+// arrives is served, while the kernel answers neighbour solicitations only for
+// addresses of the interface they came in by, and ARP likewise with arp_ignore
+// set (and arp_announce, because an ARP request teaches its sender's address);
+// both switches are restored with the end of the last linger on the interface.
+// Link-local addresses, which are local to their own interface only, get a
+// local route instead. Where the kernel's route to the subnet went with the
+// address a route of protocol 112 takes its place.
+//
 // # Addresses of one subnet
 //
 // IPv4 addresses of one subnet on one interface form a primary with

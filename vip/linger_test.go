@@ -26,9 +26,9 @@ func TestLinger(t *testing.T) {
 		asked := time.Now()
 		b.Set("web", want)
 		synctest.Wait()
-		if log := b.taken(); len(log) != 10 || log[0] != "arp 1 2 eth0" ||
+		if log := b.taken(); len(log) != 11 || log[10] != "add route 192.0.2.0/24 eth0" || log[0] != "arp 1 2 eth0" ||
 			!slices.Equal(log[1:4], []string{"stand in 192.0.2.10/32 lo", "stand in 2001:db8::10/128 lo", "add route fe80::10/128 eth0"}) ||
-			!slices.Equal(log[7:], []string{"remove fe80::10/64 eth0", "remove 2001:db8::10/64 eth0", "remove 192.0.2.10/24 eth0"}) {
+			!slices.Equal(log[7:10], []string{"remove fe80::10/64 eth0", "remove 2001:db8::10/64 eth0", "remove 192.0.2.10/24 eth0"}) {
 			b.Errorf("done to the kernel:\n\t%s", strings.Join(log, "\n\t"))
 		}
 		quieted := b.told("quieted web")[0]
@@ -182,7 +182,7 @@ func TestLingerRoutes(t *testing.T) {
 		b.did("arp 1 2 eth0", "stand in 198.51.100.10/32 lo", "remove 198.51.100.10/24 eth0",
 			"stand in 192.0.2.10/32 lo", "stand in 192.0.2.11/32 lo", "remove 192.0.2.11/24 eth0", "remove 192.0.2.10/24 eth0")
 		hold("db", 2*time.Second, "192.0.2.20/24")
-		b.did("stand in 192.0.2.20/32 lo", "add route 192.0.2.0/24 eth0", "remove 192.0.2.20/24 eth0")
+		b.did("stand in 192.0.2.20/32 lo", "add route 192.0.2.0/24 eth0", "remove 192.0.2.20/24 eth0", "add route 192.0.2.0/24 eth0")
 		b.happened()
 		time.Sleep(time.Second)
 		synctest.Wait()

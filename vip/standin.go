@@ -119,6 +119,17 @@ func (w *worker) addRoutes(q *lingerPlan) {
 	}
 }
 
+// keepRoutes adds the IPv4 routes once more: with the last IPv4 address of an
+// interface the kernel drops all IPv4 routes over it.
+func (w *worker) keepRoutes(q *lingerPlan) {
+	for sub := range q.routes {
+		if sub.prefix.Addr().Is4() {
+			delete(w.routes, sub)
+		}
+	}
+	w.addRoutes(q)
+}
+
 // endLingers removes what no linger needs any more.
 func (w *worker) endLingers(q *lingerPlan) {
 	now := time.Now()

@@ -125,6 +125,9 @@ func (w *worker) pass(now time.Time) bool {
 	w.acknowledge(now)
 	w.beginLingers(&q)
 	w.removeAll(p.remove)
+	if len(p.remove) > 0 {
+		w.keepRoutes(&q)
+	}
 	w.addAll(p.add)
 	w.endLingers(&q)
 	w.announceDue(time.Now())
