@@ -15,6 +15,7 @@ func (r *Router) advert(now Instant, a Received) {
 
 // advertInBackup is RFC 9568 §6.4.2 (200..255).
 func (r *Router) advertInBackup(a Received) {
+	r.gaveUp = false
 	if a.Priority == PriorityRelease {
 		r.active = ActiveRouter{Address: a.Source, Interval: a.Interval, Heard: a.At}
 		r.base, r.left, r.preempting, r.preemptAt, r.expired = a.At, true, false, 0, false
@@ -35,13 +36,16 @@ func (r *Router) advertInBackup(a Received) {
 // timer runs on, so that we preempt it when it fires. With a preempt delay,
 // that waits for the end of the delay, and until then each advertisement
 // keeps up the watch over the router that sends them: if it falls silent, we
-// take over after Active_Down_Interval whatever is left of the delay.
+// take over after Active_Down_Interval whatever is left of the delay. That
+// holds as well if the down timer fired before, but something held us back
+// until another one became active.
 func (r *Router) lowerAdvert(a Received) {
 	first := !r.preempting
 	r.preempting, r.left = true, false
-	if r.cfg.PreemptDelay == 0 || r.expired {
+	if r.cfg.PreemptDelay == 0 || r.expired && !first && a.At >= r.preemptAt {
 		return
 	}
+	r.expired = false
 	if first || r.preemptAt == 0 {
 		r.preemptAt = max(r.deadline, a.At.Add(r.cfg.PreemptDelay))
 		r.report(Record{Cause: CausePreemptDelay, Peer: a.Source, Priority: a.Priority, Own: r.Priority(), After: r.preemptAt.Sub(a.At)})

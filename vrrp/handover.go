@@ -95,9 +95,16 @@ func (r *Router) finish(base Instant, interval, linger time.Duration, why Record
 	}
 }
 
-// stay takes a handover back that was begun for a purpose.
+// stay takes a handover back that was begun for a purpose. A member of a
+// group says so only when the others stay too: until then it leaves with them.
 func (r *Router) stay(now Instant, why purpose) {
 	if r.state != Active || r.leaving != why {
+		return
+	}
+	if r.group && why != leaveGroup {
+		r.leaving = leaveGroup
+		r.leaveUntil = now.Add(r.cfg.HandoverTimeout + r.cfg.AdvertInterval)
+		r.setTimer(now.Add(r.cfg.AdvertInterval))
 		return
 	}
 	r.leaving = 0

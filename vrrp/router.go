@@ -50,7 +50,6 @@ type Router struct {
 	source    netip.Addr
 	effective uint8
 	demotion  Demotion
-	demotedAt Instant
 	forced    bool // demoted even if nobody takes over
 
 	faults      []string // our own
@@ -70,6 +69,7 @@ type Router struct {
 	preempting     bool          // the last advertisement heard was below ours
 	preemptAt      Instant       // with a preempt delay: when it ends; 0: it does not run
 	expired        bool          // the down timer fired, but something held us back
+	gaveUp         bool          // we were active, left to nobody, and have heard nobody since
 
 	// Active.
 	losing    allowance // answers to losing advertisements
@@ -164,7 +164,7 @@ func (r *Router) begin(now Instant, cause Cause) {
 		r.setTimer(r.startAt)
 		return
 	}
-	r.active = ActiveRouter{}
+	r.active, r.gaveUp = ActiveRouter{}, false
 	r.activeInterval = r.cfg.AdvertInterval
 	r.left, r.preempting, r.preemptAt, r.expired = false, false, 0, false
 	r.base = now
@@ -262,7 +262,7 @@ func (r *Router) becomeActive(now Instant, why Record) {
 // addresses leave in an action of their own; with a linger they are
 // served on, unannounced, for that long.
 func (r *Router) becomeBackup(base Instant, interval, linger time.Duration, why Record) {
-	r.leaving = 0
+	r.leaving, r.gaveUp = 0, !why.Peer.IsValid()
 	r.learn(interval)
 	r.base, r.left, r.preempting, r.preemptAt, r.expired = base, false, false, 0, false
 	r.armDown()
@@ -344,9 +344,6 @@ func (r *Router) demote(now Instant, d Demotion, force bool) {
 	}
 	first := r.demotion == NotDemoted
 	r.demotion = d
-	if first {
-		r.demotedAt = now
-	}
 	r.forced = force
 	if r.state == Active && (first || d == DemotedHard) {
 		if r.leave(now, leaveDemotion) {
@@ -367,7 +364,8 @@ func (r *Router) promote(now Instant, resume bool) {
 		return
 	}
 	before := r.Priority()
-	alone := r.state == Backup && (!r.active.Address.IsValid() || r.active.Heard < r.demotedAt)
+	// Silence tells something only to the router that was the active one.
+	alone := r.state == Backup && r.gaveUp
 	r.demotion = NotDemoted
 	if resume && alone && !r.blocked() && !r.group {
 		r.becomeActive(now, Record{Cause: CausePromoted})

@@ -1,0 +1,104 @@
+package vrrp
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// What the simulator found (see vrrp/sim), each as the shortest story.
+
+// A router that waits for something else than its down timer keeps its preempt
+// delay when another one becomes active meanwhile.
+func TestPreemptDelayOfARouterHeldBack(t *testing.T) {
+	hold := Event{Kind: EventHold, Reasons: []string{"check nginx has no verdict yet"}}
+	held := func() *script {
+		s := newScript(t, func(c *Config) { c.PreemptDelay = 5 * time.Second })
+		s.backup()
+		s.step(hold, "")
+		s.fire("stop note(held)")
+		return s
+	}
+	s := held()
+	s.hear(peer, 50, "note(preempt_delay) timer(3609.375)")
+	s.step(Event{Kind: EventHold}, "")
+	start := s.now
+	for range 4 {
+		s.wait(time.Second)
+		s.quietly(Event{Kind: EventAdvert, Advert: Received{Source: netip.MustParseAddr(peer), Priority: 50, Interval: time.Second, At: s.now}})
+	}
+	s.fire("adv(100) hold announce timer(1000.000) active(preempt)")
+	if d := s.now.Sub(start); d != 5*time.Second {
+		t.Errorf("preempted after %s", d)
+	}
+
+	// A delay that has ended while it was held back does not start again.
+	s = held()
+	s.hear(peer, 50, "note(preempt_delay) timer(3609.375)")
+	for range 4 {
+		s.wait(time.Second)
+		s.quietly(Event{Kind: EventAdvert, Advert: Received{Source: netip.MustParseAddr(peer), Priority: 50, Interval: time.Second, At: s.now}})
+	}
+	s.fire("stop note(held)")
+	s.hear(peer, 50, "")
+	s.step(Event{Kind: EventHold}, "adv(100) hold announce timer(1000.000) active(preempt)")
+}
+
+// Resuming is for the router that was active: one that was a backup when it
+// was demoted has not given anything up, however short a silence it heard.
+func TestResumeIsForTheRouterThatWasActive(t *testing.T) {
+	s := newScript(t)
+	s.backup()
+	s.hear(peer, 200, "timer(3609.375)")
+	s.wait(100 * ms)
+	s.step(Event{Kind: EventDemote, Demotion: Demoted}, "note(demoted) timer(3896.094)")
+	s.wait(100 * ms)
+	s.step(Event{Kind: EventPromote, Resume: true}, "note(promoted) timer(3409.375)")
+	s.state(Backup)
+
+	// Nor for one that was out of the election since, and heard nobody there.
+	s = newScript(t)
+	s.becomeActive()
+	s.quietly(Event{Kind: EventDemote, Demotion: Demoted})
+	s.quietly(Event{Kind: EventFault, Reasons: []string{"eth0 is absent"}})
+	s.quietly(Event{Kind: EventFault})
+	s.step(Event{Kind: EventPromote, Resume: true}, "note(promoted) timer(3609.375)")
+	s.state(Backup)
+}
+
+// Promoted one after the other, the members of a group that hands over stay
+// together: the first one says nothing before the others stay as well.
+func TestGroupStaysTogether(t *testing.T) {
+	a, b := newScript(t, holding), newScript(t, holding)
+	g := NewGroup([]*Router{a.r, b.r}, []string{"a", "b"})
+	for i := range 2 {
+		g.Step(a.now, i, Event{Kind: EventStartup})
+	}
+	at, _ := a.r.Deadline()
+	for i := range 2 {
+		g.Step(at, i, Event{Kind: EventTimer})
+	}
+	for i := range 2 {
+		g.Step(at, i, Event{Kind: EventDemote, Demotion: Demoted})
+	}
+	if !a.r.HandingOver() || !b.r.HandingOver() {
+		t.Fatal("the group does not hand over")
+	}
+	for _, m := range g.Step(at, 0, Event{Kind: EventPromote}) {
+		if m.Action.Kind == ActionSendAdvert {
+			t.Errorf("member %d advertises priority %d before the others stay", m.Member, m.Action.Priority)
+		}
+	}
+	if !a.r.HandingOver() {
+		t.Error("the first member stays alone")
+	}
+	adverts := 0
+	for _, m := range g.Step(at, 1, Event{Kind: EventPromote}) {
+		if m.Action.Kind == ActionSendAdvert && m.Action.Priority == 100 {
+			adverts++
+		}
+	}
+	if adverts != 2 || a.r.HandingOver() || b.r.HandingOver() {
+		t.Errorf("%d adverts; handing over: %v, %v", adverts, a.r.HandingOver(), b.r.HandingOver())
+	}
+}
