@@ -1,19 +1,6 @@
-// Package sim runs virtual routers on a network that exists in memory only.
-// Nothing in it is left to chance: the same calls give the same timeline. The
-// routers are the very ones of the product, and their advertisements pass
-// through the wire format.
-//
-//	n := sim.New()
-//	a := n.AddNode("a", sim.Router(100))
-//	b := n.AddNode("b", sim.Router(90))
-//	n.Run(5 * time.Second)
-//	n.Crash(a)
-//	n.Run(4 * time.Second)
-//	n.Holders(0) // b
 package sim
 
 import (
-	"container/heap"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -35,6 +22,13 @@ type Network struct {
 	serial int
 	nodes  []*Node
 	lines  []string
+	quiet  bool // writes no timeline
+	advert vrrp.Advert
+
+	carry    func(from, to *member) ([2]time.Duration, int) // in place of Drop and Delay: the delay of each copy
+	lateness func() time.Duration                           // how late a timer fires; nil: not at all
+	judge    *judge                                         // looks at every step; may be nil
+	bend     func(*member, *vrrp.Event) bool                // for tests: breaks a rule of the election; false loses the event
 }
 
 // A Node is one host.
@@ -47,31 +41,26 @@ type Node struct {
 	cfgs    []vrrp.Config
 	grouped bool
 	sources []netip.Addr
+	paused  bool
+	waiting []event // what happened while it was paused
 }
 
+// A member is a router in its surroundings.
 type member struct {
 	*vrrp.Router
-	policy     vrrp.Policy
-	holds      bool
-	announced  int
-	generation int // of the timer
-}
+	node      *Node
+	lan       int
+	policy    vrrp.Policy
+	holds     bool
+	announced int
+	buffer    []byte
+	notes     notes // of the judge
 
-type event struct {
-	at     vrrp.Instant
-	serial int
-	do     func()
+	deadline vrrp.Instant // of the timer
+	armed    bool
+	queued   bool // one event of the timer is in the queue …
+	queuedAt vrrp.Instant
 }
-
-type queue []event
-
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].serial < q[j].serial
-}
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(event)) }
-func (q *queue) Pop() any     { e := (*q)[len(*q)-1]; *q = (*q)[:len(*q)-1]; return e }
 
 // New returns an empty network.
 func New() *Network { return &Network{} }
@@ -104,21 +93,29 @@ func (n *Network) add(name string, grouped bool, cfgs []vrrp.Config) *Node {
 	return node
 }
 
-// SetSource gives a node another address on a LAN, before it is next started.
+// SetSource gives a node another address on a LAN.
 func (n *Network) SetSource(node *Node, lan int, source netip.Addr) {
 	node.sources[lan] = source
-	n.step(node, lan, vrrp.Event{Kind: vrrp.EventSource, Source: source})
 	node.routers[lan].policy.Source = source
+	n.step(node, lan, vrrp.Event{Kind: vrrp.EventSource, Source: source})
 }
 
 // Start starts a node's routers afresh, as a daemon does.
 func (n *Network) Start(node *Node) {
+	n.prepare(node)
+	for lan := range node.routers {
+		n.step(node, lan, vrrp.Event{Kind: vrrp.EventStartup})
+	}
+}
+
+// prepare makes a node's routers without starting them.
+func (n *Network) prepare(node *Node) {
 	node.alive, node.routers, node.group = true, nil, nil
 	var plain []*vrrp.Router
 	var labels []string
 	for lan, cfg := range node.cfgs {
 		r := vrrp.NewRouter(cfg)
-		node.routers = append(node.routers, &member{Router: r,
+		node.routers = append(node.routers, &member{Router: r, node: node, lan: lan,
 			policy: vrrp.Policy{Version: cfg.Version, Interval: cfg.AdvertInterval, Source: node.sources[lan]}})
 		plain = append(plain, r)
 		labels = append(labels, fmt.Sprintf("lan%d", lan))
@@ -128,14 +125,13 @@ func (n *Network) Start(node *Node) {
 	}
 	for lan := range node.routers {
 		n.step(node, lan, vrrp.Event{Kind: vrrp.EventSource, Source: node.sources[lan]})
-		n.step(node, lan, vrrp.Event{Kind: vrrp.EventStartup})
 	}
 }
 
 // Crash ends a node without a word. Its addresses are gone with it.
 func (n *Network) Crash(node *Node) {
-	node.alive = false
-	n.say(node, 0, "crashes")
+	node.alive, node.paused, node.waiting = false, false, nil
+	n.say(node, "crashes")
 }
 
 // Stop ends a node in order.
@@ -146,16 +142,72 @@ func (n *Network) Stop(node *Node) {
 	node.alive = false
 }
 
+// Pause stops a node's process: what arrives is kept, and its timers are late.
+func (n *Network) Pause(node *Node) {
+	node.paused = true
+	n.say(node, "is paused")
+}
+
+// kept is how many datagrams the buffer of a paused node's sockets has room
+// for. It keeps the oldest.
+const kept = 256
+
+// stallAfter is how long a node must have been paused to know it. What it
+// then reads counts from now, for it may be old.
+const stallAfter = 250 * time.Millisecond
+
+// Resume lets a paused node go on. It reads what arrived first, and then
+// looks at its timers, as the daemon does; in the order given, if an active
+// router's timer comes before that.
+func (n *Network) Resume(node *Node, activeFirst bool) {
+	if !node.paused {
+		return
+	}
+	n.say(node, "goes on")
+	waiting := node.waiting
+	node.paused, node.waiting = false, nil
+	n.judge.resumed(node)
+	timers := func(which func(*member) bool) {
+		for _, m := range node.routers {
+			switch {
+			case !m.armed || m.queued || !which(m):
+			case m.deadline <= n.now:
+				n.expire(m)
+			default:
+				n.arm(m)
+			}
+		}
+	}
+	if activeFirst {
+		timers(func(m *member) bool { return m.State() == vrrp.Active })
+	}
+	for _, e := range waiting {
+		at := e.at
+		if n.now.Sub(waiting[0].at) >= stallAfter {
+			at = n.now
+		}
+		n.receive(e.to, e.packet, at)
+	}
+	timers(func(*member) bool { return true })
+}
+
 // Step feeds an event to one router.
 func (n *Network) Step(node *Node, lan int, e vrrp.Event) { n.step(node, lan, e) }
 
 // Run lets time pass.
 func (n *Network) Run(d time.Duration) {
 	end := n.now.Add(d)
-	for len(n.events) > 0 && n.events[0].at <= end {
-		e := heap.Pop(&n.events).(event)
+	for len(n.events) > 0 && n.events[0].at <= end && !n.judge.done() {
+		e := n.events.pop()
 		n.now = e.at
-		e.do()
+		switch {
+		case e.to == nil:
+			e.do()
+		case e.packet != nil:
+			n.arrive(e)
+		default:
+			n.due(e.to, e.at)
+		}
 	}
 	n.now = end
 }
@@ -183,38 +235,42 @@ func (node *Node) Announced(lan int) int { return node.routers[lan].announced }
 // Timeline is what happened, a line each.
 func (n *Network) Timeline() string { return strings.Join(n.lines, "\n") }
 
-func (n *Network) at(t vrrp.Instant, do func()) {
+func (n *Network) put(e event) {
 	n.serial++
-	heap.Push(&n.events, event{at: t, serial: n.serial, do: do})
+	e.serial = n.serial
+	n.events.push(e)
 }
+
+func (n *Network) at(t vrrp.Instant, do func()) { n.put(event{at: t, do: do}) }
 
 func (n *Network) step(node *Node, lan int, e vrrp.Event) {
-	if node.group != nil {
-		for _, a := range node.group.Step(n.now, lan, e) {
-			n.carryOut(node, a.Member, a.Action)
-		}
+	m := node.routers[lan]
+	n.judge.before(m, &e)
+	defer n.judge.after(m)
+	if n.bend != nil && !n.bend(m, &e) {
 		return
 	}
-	for _, a := range node.routers[lan].Step(n.now, e) {
-		n.carryOut(node, lan, a)
+	if node.group != nil {
+		for _, a := range node.group.Step(n.now, lan, e) {
+			n.carryOut(node.routers[a.Member], a.Action)
+		}
+	} else {
+		for _, a := range m.Step(n.now, e) {
+			n.carryOut(m, a)
+		}
 	}
 }
 
-func (n *Network) carryOut(node *Node, lan int, a vrrp.Action) {
-	m := node.routers[lan]
+func (n *Network) carryOut(m *member, a vrrp.Action) {
+	n.judge.action(m, &a)
 	switch a.Kind {
 	case vrrp.ActionSendAdvert:
-		n.send(node, lan, a.Priority)
+		n.send(m, a.Priority)
 	case vrrp.ActionSetTimer:
-		m.generation++
-		generation := m.generation
-		n.at(max(a.At, n.now), func() {
-			if node.alive && node.routers[lan] == m && m.generation == generation {
-				n.step(node, lan, vrrp.Event{Kind: vrrp.EventTimer})
-			}
-		})
+		m.deadline, m.armed = a.At, true
+		n.arm(m)
 	case vrrp.ActionStopTimer:
-		m.generation++
+		m.armed = false
 	case vrrp.ActionHoldAddresses:
 		m.holds = true
 	case vrrp.ActionReleaseAddresses:
@@ -222,43 +278,123 @@ func (n *Network) carryOut(node *Node, lan int, a vrrp.Action) {
 	case vrrp.ActionAnnounce:
 		m.announced++
 	case vrrp.ActionReport:
-		n.say(node, lan, fmt.Sprintf("%s -> %s: %s", a.Record.From, a.Record.To, a.Record.String()))
+		if !n.quiet {
+			n.line(fmt.Sprintf("%s/%d", m.node.Name, m.lan), fmt.Sprintf("%s -> %s: %s", a.Record.From, a.Record.To, a.Record.String()))
+		}
 	}
 }
 
-var group = netip.MustParseAddr("224.0.0.18")
+// arm puts an event for a router's timer into the queue, unless there is one
+// already that is early enough; that one looks again.
+func (n *Network) arm(m *member) {
+	at := max(m.deadline, n.now)
+	if m.queued && m.queuedAt <= at {
+		return
+	}
+	if n.lateness != nil {
+		at = at.Add(n.lateness())
+	}
+	m.queued, m.queuedAt = true, at
+	n.put(event{at: at, to: m})
+}
 
-func (n *Network) send(from *Node, lan int, priority uint8) {
-	m := from.routers[lan]
-	cfg := m.Config()
+// due is a timer's event. One that an earlier one replaced is not meant any more.
+func (n *Network) due(m *member, at vrrp.Instant) {
+	if !m.queued || m.queuedAt != at {
+		return
+	}
+	m.queued = false
+	if m.armed && !m.node.paused {
+		if m.deadline > n.now {
+			n.arm(m)
+			return
+		}
+		n.expire(m)
+	}
+}
+
+// expire fires a router's timer.
+func (n *Network) expire(m *member) {
+	m.queued = false
+	if m.node.alive && m.node.routers[m.lan] == m {
+		n.step(m.node, m.lan, vrrp.Event{Kind: vrrp.EventTimer})
+	}
+}
+
+var (
+	group4 = netip.MustParseAddr("224.0.0.18")
+	group6 = netip.MustParseAddr("ff02::12")
+)
+
+func (n *Network) send(from *member, priority uint8) {
+	cfg := from.Config()
+	destination := group4
+	if cfg.Family == vrrp.IPv6 {
+		destination = group6
+	}
 	advert := vrrp.Advert{Version: cfg.Version, VRID: cfg.VRID, Priority: priority, Interval: cfg.AdvertInterval, Addresses: cfg.Addresses}
-	message := advert.Append(nil, m.Source(), group)
+	p := &packet{source: from.Source(), destination: destination, sent: n.now}
+	p.message = advert.Append(make([]byte, 0, 48), p.source, destination)
 	for _, to := range n.nodes {
-		if to == from || lan >= len(to.cfgs) || n.Drop != nil && n.Drop(from, to, lan) {
+		if to == from.node || from.lan >= len(to.cfgs) {
 			continue
 		}
-		delay := 100 * time.Microsecond
-		if n.Delay != nil {
-			delay = n.Delay(from, to)
+		delays, copies := n.fate(from, to)
+		for _, d := range delays[:copies] {
+			// To the router that is there when it arrives.
+			n.put(event{at: n.now.Add(d), to: to.routers[from.lan], packet: p})
 		}
-		d := vrrp.Datagram{Src: m.Source(), Dst: group, TTL: 255, Message: message}
-		n.at(n.now.Add(delay), func() { n.receive(to, lan, d) })
 	}
 }
 
-func (n *Network) receive(to *Node, lan int, d vrrp.Datagram) {
-	if !to.alive {
-		return
+// fate is how long each copy of an advertisement takes.
+func (n *Network) fate(from *member, to *Node) ([2]time.Duration, int) {
+	if n.carry != nil {
+		return n.carry(from, to.routers[from.lan])
 	}
-	m := to.routers[lan]
-	var a vrrp.Advert
-	if vrrp.Decode(d, &a) != vrrp.Accepted || m.policy.Check(d, &a) != vrrp.Accepted {
-		return
+	if n.Drop != nil && n.Drop(from.node, to, from.lan) {
+		return [2]time.Duration{}, 0
 	}
-	n.step(to, lan, vrrp.Event{Kind: vrrp.EventAdvert,
-		Advert: vrrp.Received{Source: d.Src, Priority: a.Priority, Interval: a.Interval, At: n.now}})
+	delay := 100 * time.Microsecond
+	if n.Delay != nil {
+		delay = n.Delay(from.node, to)
+	}
+	return [2]time.Duration{delay}, 1
 }
 
-func (n *Network) say(node *Node, lan int, what string) {
-	n.lines = append(n.lines, fmt.Sprintf("%12.6f %s/%d %s", n.Now().Seconds(), node.Name, lan, what))
+// arrive is a datagram at its end.
+func (n *Network) arrive(e event) {
+	node := e.to.node
+	switch {
+	case !node.alive:
+	case node.paused:
+		if len(node.waiting) < kept {
+			node.waiting = append(node.waiting, e)
+		}
+	default:
+		n.receive(node.routers[e.to.lan], e.packet, n.now)
+	}
+}
+
+func (n *Network) receive(m *member, p *packet, at vrrp.Instant) {
+	m = m.node.routers[m.lan]
+	d := vrrp.Datagram{Src: p.source, Dst: p.destination, TTL: 255, Message: p.message}
+	a := &n.advert
+	if vrrp.Decode(d, a) != vrrp.Accepted || m.policy.Check(d, a) != vrrp.Accepted {
+		n.judge.rejected(m, p)
+		return
+	}
+	n.step(m.node, m.lan, vrrp.Event{Kind: vrrp.EventAdvert,
+		Advert: vrrp.Received{Source: d.Src, Priority: a.Priority, Interval: a.Interval, At: at}})
+}
+
+// say writes a line about a node.
+func (n *Network) say(node *Node, format string, args ...any) {
+	if !n.quiet {
+		n.line(node.Name, fmt.Sprintf(format, args...))
+	}
+}
+
+func (n *Network) line(who, what string) {
+	n.lines = append(n.lines, fmt.Sprintf("%12.6f %s %s", n.Now().Seconds(), who, what))
 }
