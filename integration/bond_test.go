@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -23,37 +22,6 @@ func bonded(sw *lab.Switch, l *lab.Lab, name, prefix string) *lab.Host {
 	h.Run("ip", "link", "set", "bond0", "up")
 	h.Run("ip", "addr", "add", prefix, "dev", "bond0")
 	return h
-}
-
-// A bondPair is vrrpd on two hosts with a bond each, both links on one switch.
-type bondPair struct {
-	lab    *lab.Lab
-	sw     *lab.Switch
-	a, b   *node
-	client *lab.Host
-	who    *lab.Probe
-}
-
-// newBondPair starts both and waits until a, of priority 150, serves, and b,
-// of priority 100, backs it up. table comes before the instance.
-func newBondPair(t *testing.T, table string) *bondPair {
-	t.Helper()
-	l := lab.New(t)
-	p := &bondPair{lab: l, sw: l.Switch("lan")}
-	r := lab.Router{Interval: 500 * time.Millisecond, Priority: 150, Interface: "bond0", Addresses: []string{vip + "/24"}}
-	p.a = newNode(t, l, bonded(p.sw, l, "a", "192.0.2.1/24"), table+r.Vrrpd("web")).start()
-	r.Priority = 100
-	p.b = newNode(t, l, bonded(p.sw, l, "b", "192.0.2.2/24"), table+r.Vrrpd("web")).start()
-	p.client = p.sw.Host("client", "192.0.2.9/24")
-	p.a.waitState("web", "active", 20*time.Second)
-	p.b.waitState("web", "backup", 20*time.Second)
-	p.who = p.client.WhoHas(vip, 20)
-	p.who.WaitOwner(p.a.host, 10*time.Second)
-	return p
-}
-
-func (p *bondPair) transitions() string {
-	return fmt.Sprintf("a %d, b %d", p.a.instance("web").Transitions, p.b.instance("web").Transitions)
 }
 
 // TestLabBond is keepalived on real bonds: a link that fails is the bond's

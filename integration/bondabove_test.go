@@ -110,7 +110,7 @@ func bondAbove(t *testing.T) {
 			if !hasReason(r.a, x.kind, "bond bond0: 1 of 2 links usable, min_links is 2") {
 				t.Errorf("%s: reasons %q", x.kind, r.a.instance(x.kind).Reasons)
 			}
-			if read(a, x.iface+"/carrier") != "1" {
+			if sysNet(a, x.iface+"/carrier") != "1" {
 				t.Errorf("%s has no carrier", x.iface)
 			}
 		}
@@ -141,7 +141,7 @@ num_grat_arp = 3
 	links := func() {
 		t.Helper()
 		r.wait("both links to be attached", func() bool {
-			return len(strings.Fields(read(h, "bond0/bonding/slaves"))) == 2 && read(h, "bond0/carrier") == "1"
+			return len(strings.Fields(sysNet(h, "bond0/bonding/slaves"))) == 2 && sysNet(h, "bond0/carrier") == "1"
 		})
 	}
 	did := func(what string) {
@@ -150,36 +150,36 @@ num_grat_arp = 3
 	}
 	links()
 	did("create bond0, mode active-backup")
-	if got := read(h, "bond0/bonding/miimon") + " " + read(h, "bond0/bonding/num_grat_arp"); got != "100 3" {
+	if got := sysNet(h, "bond0/bonding/miimon") + " " + sysNet(h, "bond0/bonding/num_grat_arp"); got != "100 3" {
 		t.Errorf("miimon and num_grat_arp are %s", got)
 	}
 	configure(h, "bond0", "192.0.2.1/24")
 	r.waitState(n, "active")
 
 	r.unmoved(r.scenario("manage: links and options put back", func() {
-		down := read(h, "bond0/carrier_down_count")
+		down := sysNet(h, "bond0/carrier_down_count")
 		spare := "eth1"
 		if activeLink(h) == spare {
 			spare = "eth0"
 		}
 		working := activeLink(h)
-		failures := read(h, working+"/bonding_slave/link_failure_count")
+		failures := sysNet(h, working+"/bonding_slave/link_failure_count")
 		h.Run("ip", "link", "set", spare, "nomaster")
 		did("attach " + spare + " to bond0")
 		links()
 		h.Run("ip", "link", "set", "bond0", "type", "bond", "miimon", "0")
 		did("set miimon of bond0 to 100ms, was 0s")
-		r.wait("miimon to be 100", func() bool { return read(h, "bond0/bonding/miimon") == "100" })
+		r.wait("miimon to be 100", func() bool { return sysNet(h, "bond0/bonding/miimon") == "100" })
 		h.Run("ip", "link", "set", "bond0", "type", "bond", "num_grat_arp", "0")
 		did("set num_grat_arp of bond0 to 3, was 0")
-		if got := read(h, working+"/bonding_slave/link_failure_count"); got != failures || activeLink(h) != working {
+		if got := sysNet(h, working+"/bonding_slave/link_failure_count"); got != failures || activeLink(h) != working {
 			t.Errorf("%s failed %s times, was %s; the active link is %s", working, got, failures, activeLink(h))
 		}
 		// The active link: the other takes over, and it comes back as the spare.
 		h.Run("ip", "link", "set", working, "nomaster")
 		did("attach " + working + " to bond0")
 		links()
-		if got := read(h, "bond0/carrier_down_count"); got != down {
+		if got := sysNet(h, "bond0/carrier_down_count"); got != down {
 			t.Errorf("the bond lost carrier: %s times, was %s", got, down)
 		}
 		time.Sleep(bondQuiet)

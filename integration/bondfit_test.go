@@ -116,7 +116,7 @@ func bondNeverActive(t *testing.T) {
 	r.scenario("Case82 owner (255) starts over a failed bond", func() {
 		c := r.host("c", quietBond, "192.0.2.3/24")
 		r.cut(c, "eth1")
-		r.wait("the link of c to be down", func() bool { return read(c, "eth1/bonding_slave/mii_status") == "down" })
+		r.wait("the link of c to be down", func() bool { return sysNet(c, "eth1/bonding_slave/mii_status") == "down" })
 		n := r.node(c, twoLinks+webConfig(lab.Router{Interval: bondInterval, Priority: 255, Interface: "bond0", Addresses: []string{vip + "/24"}}))
 		r.hold(bondQuiet, "the owner in fault", func() bool { return n.instance("web").State == "fault" })
 		if becameActive(n) != 0 {

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,8 +34,8 @@ func lacpSwitch(l *lab.Lab, name string) *lab.Host {
 	return h
 }
 
-// port makes cables that end at a switch into one port of it.
-func port(sw *lab.Host, name, options string, cables ...string) {
+// switchPort makes cables that end at a switch into one port of it.
+func switchPort(sw *lab.Host, name, options string, cables ...string) {
 	makeBond(sw, name, options, cables...)
 	sw.Run("ip", "link", "set", name, "master", "br0")
 }
@@ -65,9 +66,9 @@ func bondLACP(t *testing.T) {
 		sw.Run("bridge", "link", "set", "dev", "trunk", "mcast_router", "2")
 	}
 	configure(client, "eth0", "2001:db8::9/64")
-	port(one, "toA", "mode balance-xor miimon 100", "a0", "a1") // says nothing of LACP
-	port(one, "toB", lacp, "b0")
-	port(two, "toB", lacp, "b1")
+	switchPort(one, "toA", "mode balance-xor miimon 100", "a0", "a1") // says nothing of LACP
+	switchPort(one, "toB", lacp, "b0")
+	switchPort(two, "toB", lacp, "b1")
 	makeBond(a, "bond0", lacp, "eth0", "eth1")
 	makeBond(b, "bond0", lacp, "eth0", "eth1")
 	configure(a, "bond0", "2001:db8::1/64")
@@ -87,7 +88,7 @@ func bondLACP(t *testing.T) {
 		t.Errorf("without a partner: %s", why)
 	}
 	one.Run("ip", "link", "del", "toA")
-	port(one, "toA", lacp, "a0", "a1")
+	switchPort(one, "toA", lacp, "a0", "a1")
 	r.waitHealth(r.a, "healthy")
 	r.settled()
 	r.unmoved(r.scenario("802.3ad, one link of the active node down", func() {
@@ -102,29 +103,69 @@ func bondLACP(t *testing.T) {
 
 // bondMembership is case 84: the active aggregator of b moves from one switch
 // to the other, where nobody has joined so far. The driver has the kernel join
-// again in other modes, never in this one.
+// again in other modes, never in this one. Then b serves, and it moves back.
 func bondMembership(r *bondRig, one, two *lab.Host) {
 	t, b := r.t, r.b.host
 	t.Helper()
-	active := func() string {
-		for _, link := range []string{"eth0", "eth1"} {
-			if id := read(b, "bond0/bonding/ad_aggregator"); id != "" && id == read(b, link+"/bonding_slave/ad_aggregator_id") {
-				return link
-			}
-		}
-		return ""
+	switches := map[string]*lab.Host{"eth0": one, "eth1": two}
+	ports := map[string]string{"eth0": "b0", "eth1": "b1"}
+	first := activeAggregator(b)
+	second := "eth0"
+	if first == second {
+		second = "eth1"
 	}
-	from, to, cableOf := one, two, "b0"
-	link := active()
-	if link == "eth1" {
-		from, to, cableOf = two, one, "b1"
-	}
+	from, to := switches[first], switches[second]
 	r.wait("the first switch to know of b", func() bool { return joined(from, "toB") })
+	// It may have been the second one while LACP settled. A port that is taken
+	// out of the bridge is forgotten.
+	to.Run("sh", "-ec", "ip link set toB nomaster; ip link set toB master br0")
+	if joined(to, "toB") {
+		t.Fatal("the second switch knows of b already: nothing is tested")
+	}
 	r.unmoved(r.scenario("Case84 802.3ad, active aggregator of the backup moves to another switch", func() {
-		from.Run("ip", "link", "set", cableOf, "down")
-		r.wait("the aggregator to move", func() bool { return active() != link && active() != "" })
+		from.Run("ip", "link", "set", ports[first], "down")
+		r.wait("the aggregator to move", func() bool { return activeAggregator(b) == second })
 		r.wait("the other switch to know of b", func() bool { return joined(to, "toB") })
 		heard := r.b.instance("web").Adverts.Received
 		r.wait("advertisements through the other switch", func() bool { return r.b.instance("web").Adverts.Received >= heard+4 })
 	}, vip6))
+
+	from.Run("ip", "link", "set", ports[first], "up")
+	since := time.Now()
+	r.wait("LACP to have settled on the first link", func() bool {
+		if !agreed(b, first) {
+			since = time.Now()
+		}
+		return time.Since(since) > lacpSettled
+	})
+	r.a.must("demote", "web")
+	r.waitState(r.b, "active")
+	r.unmoved(r.scenario("802.3ad, active aggregator of the active node moves to another switch", func() {
+		to.Run("ip", "link", "set", ports[second], "down")
+		r.wait("the aggregator to move back", func() bool { return activeAggregator(b) == first })
+		time.Sleep(4 * time.Second)
+	}, vip6))
+}
+
+// lacpSettled is more than the two timers of LACP that count here: three
+// seconds until a silent partner is given up, two until a port is attached.
+const lacpSettled = 4 * time.Second
+
+// agreed reports whether the partner of a link is in sync, and still heard.
+func agreed(h *lab.Host, link string) bool {
+	const sync, defaulted, expired = 0x08, 0x40, 0x80 // IEEE 802.1AX §6.4.2.3
+	actor, errActor := strconv.Atoi(sysNet(h, link+"/bonding_slave/ad_actor_oper_port_state"))
+	partner, errPartner := strconv.Atoi(sysNet(h, link+"/bonding_slave/ad_partner_oper_port_state"))
+	return errActor == nil && errPartner == nil && partner&sync != 0 && actor&(defaulted|expired) == 0
+}
+
+// activeAggregator is the link that LACP has chosen to use; "" if it is none.
+func activeAggregator(h *lab.Host) string {
+	id := sysNet(h, "bond0/bonding/ad_aggregator")
+	for _, link := range []string{"eth0", "eth1"} {
+		if id != "" && id == sysNet(h, link+"/bonding_slave/ad_aggregator_id") {
+			return link
+		}
+	}
+	return ""
 }

@@ -189,8 +189,8 @@ func (r *bondRig) at(link string) *lab.Switch {
 	return r.right
 }
 
-// read reads a file below /sys/class/net of a host; "" if it cannot.
-func read(h *lab.Host, path string) string {
+// sysNet reads a file below /sys/class/net of a host; "" if it cannot.
+func sysNet(h *lab.Host, path string) string {
 	var b []byte
 	_ = h.Do(func() (err error) {
 		b, err = os.ReadFile("/sys/class/net/" + path)
@@ -199,7 +199,7 @@ func read(h *lab.Host, path string) string {
 	return strings.TrimSpace(string(b))
 }
 
-func activeLink(h *lab.Host) string { return read(h, "bond0/bonding/active_slave") }
+func activeLink(h *lab.Host) string { return sysNet(h, "bond0/bonding/active_slave") }
 
 // waitLink waits until the kernel uses a link of the host's bond.
 func (r *bondRig) waitLink(h *lab.Host, link string) {
@@ -208,7 +208,7 @@ func (r *bondRig) waitLink(h *lab.Host, link string) {
 }
 
 func macOf(h *lab.Host, ifname string) net.HardwareAddr {
-	mac, err := net.ParseMAC(read(h, ifname+"/address"))
+	mac, err := net.ParseMAC(sysNet(h, ifname+"/address"))
 	if err != nil {
 		return nil
 	}
