@@ -27,6 +27,9 @@ func addressNote(ev vip.Event) note {
 	switch ev.Kind {
 	case vip.Held:
 		n.text = "holds " + listed(ev.Addresses)
+	case vip.Quieted:
+		n.level = levelDebug
+		n.text = "no longer answers for " + listed(ev.Addresses) + "; what still arrives is served a moment longer"
 	case vip.Released:
 		if n.text = "released " + listed(ev.Addresses); len(ev.Addresses) == 0 {
 			n.text = "had no addresses left to release"
