@@ -25,7 +25,7 @@ func (r *Router) advertInActive(now Instant, a Received) {
 		r.noteRival(now, a, CauseSameAddress)
 	case a.Priority > own:
 		r.yield(a, CauseHigherPriority)
-	case a.Priority == own && r.source.Less(a.Source) && !r.waitForLeader(now):
+	case a.Priority == own && r.source.Less(a.Source) && !r.waitForLeader(now, a.Interval):
 		if own == PriorityOwner {
 			r.report(Record{Cause: CauseOwnerConflict, Peer: a.Source, Priority: a.Priority})
 		}
@@ -82,12 +82,13 @@ func (l *allowance) take(now Instant, interval time.Duration, limit int) bool {
 // priorities, the addresses of one family may favour this node and those of
 // the other the peer; if each member yielded by itself, both groups would go
 // down together, again and again. So a follower gives the group's first
-// member one interval to settle it, and yields only if the peer goes on.
-func (r *Router) waitForLeader(now Instant) bool {
+// member one interval to settle it, and yields only if the peer goes on. The
+// peer may advertise less often than we do.
+func (r *Router) waitForLeader(now Instant, interval time.Duration) bool {
 	if !r.follower {
 		return false
 	}
-	if r.tieSince == 0 || now.Sub(r.tieSince) > 3*r.cfg.AdvertInterval {
+	if r.tieSince == 0 || now.Sub(r.tieSince) > 3*max(interval, r.cfg.AdvertInterval) {
 		r.tieSince = now
 	}
 	return now.Sub(r.tieSince) < r.cfg.AdvertInterval

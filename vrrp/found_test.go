@@ -102,3 +102,38 @@ func TestGroupStaysTogether(t *testing.T) {
 		t.Errorf("%d adverts; handing over: %v, %v", adverts, a.r.HandingOver(), b.r.HandingOver())
 	}
 }
+
+// A follower leaves a tie to its group's first member for a while only, also
+// if the peer advertises much less often than the follower itself.
+func TestTieWithASlowPeer(t *testing.T) {
+	first, second := newScript(t, every(100*ms)), newScript(t, every(100*ms))
+	g := NewGroup([]*Router{first.r, second.r}, []string{"first", "second"})
+	now := first.now
+	for i := range 2 {
+		g.Step(now, i, Event{Kind: EventStartup})
+	}
+	now = now.Add(time.Second)
+	for i := range 2 {
+		g.Step(now, i, Event{Kind: EventTimer})
+	}
+	second.state(Active)
+	for range 2 {
+		now = now.Add(time.Second)
+		g.Step(now, 1, Event{Kind: EventAdvert, Advert: Received{Source: netip.MustParseAddr(peer), Priority: 100, Interval: time.Second, At: now}})
+	}
+	first.state(Backup)
+	second.state(Backup)
+}
+
+// An owner that is held back waits for nobody; demoted, it is the last to
+// take over, and has to listen first.
+func TestOwnerDemotedWhileHeld(t *testing.T) {
+	s := newScript(t, priority(PriorityOwner))
+	s.step(Event{Kind: EventHold, Reasons: []string{"check nginx has no verdict yet"}}, "")
+	s.step(Event{Kind: EventStartup}, "backup(startup) timer(0.000)")
+	s.fire("stop note(held)")
+	s.step(Event{Kind: EventDemote, Demotion: Demoted}, "note(demoted) timer(3996.094)")
+	s.step(Event{Kind: EventHold}, "")
+	s.state(Backup)
+	s.fire("adv(1) hold announce timer(1000.000) active(timeout)")
+}

@@ -355,6 +355,9 @@ func (r *Router) demote(now Instant, d Demotion, force bool) {
 	}
 	r.report(Record{Cause: CauseDemoted})
 	if r.state == Backup {
+		// The last to take over: an owner that was held back, for one, has
+		// not listened to anybody yet.
+		r.expired = r.expired && r.downDeadline() <= now
 		r.rearmDown(now)
 	}
 }

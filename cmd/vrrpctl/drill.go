@@ -102,15 +102,13 @@ func (a *app) confirm(ctx context.Context, instance string) error {
 func (a *app) drill(ctx context.Context, r control.DrillRequest) error {
 	c := a.client()
 	defer c.Close()
-	begun := false
 	rep, err := c.Drill(ctx, r, func(p control.DrillProgress) {
-		begun = true
 		if a.format == asTable {
 			fmt.Fprintf(a.err, "%s  %s\n", p.Time.In(a.now().Location()).Format("15:04:05.000"), printable(p.Text))
 		}
 	})
 	switch {
-	case err != nil && begun && ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil: // whether it has begun is the daemon's to know
 		return &exitError{code: exitFailed, lines: []string{"vrrpctl: interrupted; the daemon puts the active link back (see vrrpctl events)"}}
 	case err != nil && r.Instance != "":
 		ctx, cancel := context.WithTimeout(ctx, patience)

@@ -84,7 +84,9 @@ func (j *judge) before(m *member, e *vrrp.Event) {
 	case vrrp.EventDemote:
 		v.changed, v.mustBy = now, 0
 	case vrrp.EventPromote:
-		v.resumes = e.Resume && v.gaveUp && m.State() == vrrp.Backup && m.Demotion() != vrrp.NotDemoted
+		if m.Demotion() != vrrp.NotDemoted {
+			v.resumes = e.Resume && v.gaveUp && m.State() == vrrp.Backup
+		}
 		v.changed, v.mustBy = now, 0
 	case vrrp.EventReconfigure:
 		v.shortest = min(v.shortest, e.Config.AdvertInterval)
@@ -358,7 +360,7 @@ func (j *judge) consistent(m *member) {
 	if m.holds != (state == vrrp.Active) {
 		j.fail(m, "is %s and holds its addresses: %v", state, m.holds)
 	}
-	if m.notes.leaving && state == vrrp.Active && !m.HandingOver() {
+	if state == vrrp.Active && m.notes.leaving != m.HandingOver() {
 		m.notes.changed = j.s.now
 	}
 	deadline, armed := m.Deadline()
@@ -414,7 +416,7 @@ func (j *judge) putsUp(m *member, a vrrp.Received) {
 	if a.Priority == vrrp.PriorityRelease || !better(a.Priority, a.Source, m.Priority(), m.Source()) {
 		return
 	}
-	if a.Priority > m.Priority() || m.node.group == nil || m.lan == 0 {
+	if a.Priority > m.Priority() || !m.node.grouped || m.lan == 0 {
 		j.fail(m, "with priority %d stays active beside %s with %d", m.Priority(), a.Source, a.Priority)
 		return
 	}
@@ -456,7 +458,7 @@ func (j *judge) rival(winner, loser *member) {
 	link := j.s.links[way{winner.node.index, loser.node.index, winner.lan}]
 	since := max(w.activeSince, w.changed, l.activeSince, l.changed, link.lost)
 	bound := winner.Config().AdvertInterval + slack
-	if winner.Priority() == loser.Priority() && loser.node.group != nil && loser.lan > 0 {
+	if winner.Priority() == loser.Priority() && loser.node.grouped && loser.lan > 0 {
 		bound += loser.Config().AdvertInterval + winner.Config().AdvertInterval
 	}
 	if both := j.s.now.Sub(since); both > bound {

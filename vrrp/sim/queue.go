@@ -20,7 +20,6 @@ type event struct {
 type packet struct {
 	source, destination netip.Addr
 	message             []byte
-	sent                vrrp.Instant
 }
 
 // A queue is a binary heap of events. It is typed, for the simulator spends

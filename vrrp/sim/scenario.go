@@ -110,11 +110,11 @@ func (s *scenario) makeLANs() {
 
 func (s *scenario) makeHosts() {
 	count := []int{2, 2, 2, 3, 3, 4, 5, 6}[s.rng.IntN(8)]
-	equal := s.chance(0.3) // priorities
+	equal := s.chance(0.4) // priorities
 	common := uint8(1 + s.rng.IntN(254))
 	owner := s.chance(0.08)
 	groups := len(s.lans) == 2 && s.chance(0.6)
-	everybody := s.chance(0.7) // is a group, if there are any
+	everybody := s.chance(0.6) // is a group, if there are any
 	preempt := s.chance(0.6)
 	differ := s.chance(0.3) // intervals
 	s.shortest, s.longest = time.Hour, 0

@@ -333,7 +333,7 @@ func (n *Network) send(from *member, priority uint8) {
 		destination = group6
 	}
 	advert := vrrp.Advert{Version: cfg.Version, VRID: cfg.VRID, Priority: priority, Interval: cfg.AdvertInterval, Addresses: cfg.Addresses}
-	p := &packet{source: from.Source(), destination: destination, sent: n.now}
+	p := &packet{source: from.Source(), destination: destination}
 	p.message = advert.Append(make([]byte, 0, 48), p.source, destination)
 	for _, to := range n.nodes {
 		if to == from.node || from.lan >= len(to.cfgs) {
