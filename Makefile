@@ -33,6 +33,8 @@ test:
 
 test-unit:
 	$(GO) test -count=1 $(RACE) -timeout 8m $(UNIT)
+	@# Once more without the race detector: it allocates, and slows the simulator.
+	$(GO) test -count=1 -timeout 3m ./vrrp/...
 
 test-integration:
 	$(GO) test -count=1 -timeout 11m ./integration/...
