@@ -264,26 +264,6 @@ func TestPollerClose(t *testing.T) {
 	}
 }
 
-func TestPollerNoAllocations(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates; run without -race")
-	}
-	eachPoller(t, func(t *testing.T, p *Poller, wait func(int64) ([]int32, bool, error)) {
-		fd := eventfd(t)
-		if err := p.Add(fd, 3); err != nil {
-			t.Fatal(err)
-		}
-		signal(t, fd)
-		if n := testing.AllocsPerRun(100, func() {
-			p.Wake()
-			wait(NoDeadline)
-			wait(Now() - 1)
-		}); n != 0 {
-			t.Errorf("%v allocations, want 0", n)
-		}
-	})
-}
-
 func TestSetTimerSlack(t *testing.T) {
 	err := onOwnThread(func() error {
 		for _, test := range []struct{ set, want time.Duration }{{1, 1}, {0, 1}, {-5, 1}, {time.Millisecond, time.Millisecond}} {
