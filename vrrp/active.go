@@ -17,6 +17,8 @@ func (r *Router) advertInActive(now Instant, a Received) {
 	switch {
 	case r.leaving != 0:
 		r.advertWhileLeaving(now, a)
+	case a.Priority != PriorityRelease && a.Source != r.source && r.wasFrozen(now):
+		r.thaw(now, a)
 	case a.Priority == PriorityRelease:
 		if r.releases.take(now, r.cfg.AdvertInterval, releaseAnswers) {
 			r.readvertise(now)

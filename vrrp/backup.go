@@ -15,7 +15,7 @@ func (r *Router) advert(now Instant, a Received) {
 
 // advertInBackup is RFC 9568 §6.4.2 (200..255).
 func (r *Router) advertInBackup(a Received) {
-	r.gaveUp = false
+	r.gaveUp, r.resuming = false, false
 	if a.Priority == PriorityRelease {
 		r.active = ActiveRouter{Address: a.Source, Interval: a.Interval, Heard: a.At}
 		r.base, r.left, r.preempting, r.preemptAt, r.expired = a.At, true, false, 0, false
@@ -108,6 +108,8 @@ func (r *Router) rearmDown(now Instant) {
 func (r *Router) takeoverRecord(now Instant) Record {
 	rec := Record{Peer: r.active.Address, Priority: r.active.Priority, Own: r.Priority()}
 	switch {
+	case r.resuming:
+		rec.Cause = CauseResumed
 	case r.Priority() == PriorityOwner && !r.active.Address.IsValid():
 		rec.Cause = CauseOwner
 	case r.left:

@@ -60,9 +60,11 @@ type Event struct {
 	Reasons  []string   // EventFault, EventHold: one for each cause, for a person to read
 	Silent   bool       // EventFault: no advertisement can leave (the interface is down or gone)
 	AtOnce   bool       // EventFault: nothing is served any more, so there is nothing to hand over
+	Brief    bool       // EventFault: nothing but the carrier is missing, and may be back in a moment
+	Resume   bool       // EventStartup: an earlier process was active less than ResumeWithin ago. EventPromote: become active at once if nobody else has
+	Leave    bool       // EventStartup: an earlier process was active and ended without a word; hand over in its place
 	Demotion Demotion   // EventDemote: Demoted or DemotedHard
 	Force    bool       // EventDemote: stay down even if nobody takes over
-	Resume   bool       // EventPromote: become active at once if nobody else has
 	Now      bool       // EventShutdown: do not wait for anybody to take over
 	Config   Config     // EventReconfigure
 	Source   netip.Addr // EventSource

@@ -170,15 +170,16 @@ func TestDemotion(t *testing.T) {
 func TestDualActiveIsNoticed(t *testing.T) {
 	s := newScript(t)
 	s.becomeActive()
+	const regular = "adv(100) timer(1000.000)"
 	s.hear(peer, 50, "adv(100) announce")
-	s.wait(time.Second)
+	s.fire(regular)
 	s.hear(peer, 50, "adv(100) announce")
-	s.wait(time.Second)
+	s.fire(regular)
 	s.hear(peer, 50, "adv(100) announce note(dual_active)")
 	if !s.r.DualActive() {
 		t.Error("not shown")
 	}
-	s.wait(time.Second)
+	s.fire(regular)
 	s.hear(peer, 50, "adv(100) announce") // said once
 	s.wait(5 * time.Second)
 	s.step(Event{Kind: EventTimer}, "adv(100) timer(1000.000) note(dual_active_resolved)")

@@ -77,7 +77,7 @@ func (g *Group) spreadFaults(now Instant) {
 	for i, r := range g.members {
 		var others []string
 		for j, o := range g.members {
-			if i != j && len(o.faults) > 0 {
+			if i != j && len(o.faults) > 0 && o.mute == 0 {
 				others = append(others, "group: "+g.labels[j]+": "+o.faults[0])
 			}
 		}

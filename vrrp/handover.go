@@ -28,7 +28,7 @@ const (
 // Skew_Time. It reports false where that is not to be done, or cannot: no
 // advertisement can leave, or nothing is served any more.
 func (r *Router) leave(now Instant, why purpose) bool {
-	if r.state != Active || r.cfg.HandoverTimeout == 0 || (r.silent || r.atOnce) && r.faulty() {
+	if r.state != Active || r.cfg.HandoverTimeout == 0 || r.mute != 0 || (r.silent || r.atOnce) && r.faulty() {
 		return false
 	}
 	if r.leaving == 0 {

@@ -24,6 +24,8 @@ const (
 	CauseDemoted                         // an operator demoted it
 	CausePromoted                        // an operator lifted that
 	CauseGroup                           // another member of its group moved it
+	CauseResumed                         // it was active when an earlier process ended
+	CauseFrozen                          // it did not run, and another one is active now
 
 	// Causes of notices only.
 	CauseHeld          // it would be active but for something named
@@ -34,6 +36,8 @@ const (
 	CauseLeaving       // it hands over: priority 0, and serves until somebody has taken over
 	CauseStays         // it does not hand over after all
 	CauseNoSuccessor   // nobody took over
+	CauseMute          // no carrier; it stays active for a moment
+	CauseSpeaksAgain   // the carrier is back in time
 	CausePreemptDelay  // a router of lower priority is active; we wait before preempting
 )
 
@@ -41,7 +45,7 @@ var causeNames = [...]string{
 	CauseStartup: "startup", CauseShutdown: "shutdown", CauseOwner: "owner", CauseTimeout: "timeout",
 	CausePeerLeft: "peer_left", CausePreempt: "preempt", CauseHigherPriority: "higher_priority",
 	CauseHigherAddress: "higher_address", CauseFault: "fault", CauseFaultCleared: "fault_cleared",
-	CauseDemoted: "demoted", CausePromoted: "promoted", CauseGroup: "group", CauseHeld: "held",
+	CauseDemoted: "demoted", CausePromoted: "promoted", CauseGroup: "group", CauseResumed: "resumed", CauseFrozen: "frozen", CauseMute: "no_carrier", CauseSpeaksAgain: "carrier_back", CauseHeld: "held",
 	CauseDualActive: "dual_active", CauseDualResolved: "dual_active_resolved", CauseOwnerConflict: "owner_conflict",
 	CauseLeaving: "handing_over", CauseStays: "stays", CauseNoSuccessor: "no_successor", CauseSameAddress: "same_address", CausePreemptDelay: "preempt_delay",
 }
@@ -101,6 +105,14 @@ func (r *Record) String() string {
 		return "promoted by an operator"
 	case CauseGroup:
 		return "follows its group"
+	case CauseResumed:
+		return "goes on where vrrpd ended a moment ago"
+	case CauseFrozen:
+		return fmt.Sprintf("vrrpd did not run for %s, and %s is active now", Seconds(r.After), r.Peer)
+	case CauseMute:
+		return fmt.Sprintf("%s; staying active for another %s in case that passes", strings.Join(r.Reasons, "; "), Seconds(r.After))
+	case CauseSpeaksAgain:
+		return "the carrier is back before anybody can have taken over"
 	case CauseHeld:
 		return "not becoming active: " + strings.Join(r.Reasons, "; ")
 	case CauseDualActive:

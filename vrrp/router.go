@@ -56,8 +56,10 @@ type Router struct {
 	groupFaults []string // of the other members of the group
 	silent      bool     // no advertisement can leave
 	atOnce      bool     // nothing is served any more
+	brief       bool     // nothing but the carrier is missing
 	holds       []string
 
+	now      Instant // of the step
 	deadline Instant
 	armed    bool
 
@@ -70,12 +72,15 @@ type Router struct {
 	preemptAt      Instant       // with a preempt delay: when it ends; 0: it does not run
 	expired        bool          // the down timer fired, but something held us back
 	gaveUp         bool          // we were active, left to nobody, and have heard nobody since
+	resuming       bool          // we go on where an earlier process ended, when the group can
 
 	// Active.
+	spoke     Instant   // the last advertisement
 	losing    allowance // answers to losing advertisements
 	releases  allowance // answers to priority 0
 	announced Instant   // last announcement for a losing advertisement
 	rival     rival
+	mute      Instant // no carrier: active until then all the same; 0: there is one
 
 	leaving    purpose // it has said priority 0 and serves until somebody takes over
 	leaveUntil Instant
@@ -95,10 +100,10 @@ func NewRouter(cfg Config) *Router {
 // Step tells the router what happened at now and returns what to do, in
 // order. The slice is good until the next call.
 func (r *Router) Step(now Instant, e Event) []Action {
-	r.actions = r.actions[:0]
+	r.actions, r.now = r.actions[:0], now
 	switch e.Kind {
 	case EventStartup:
-		r.startup(now)
+		r.startup(now, e)
 	case EventShutdown:
 		r.shutdown(now, e.Now)
 	case EventTimer:
@@ -108,7 +113,7 @@ func (r *Router) Step(now Instant, e Event) []Action {
 	case EventPriority:
 		r.setPriority(now, e.Priority)
 	case EventFault:
-		r.faults, r.silent, r.atOnce = slices.Clone(e.Reasons), e.Silent, e.AtOnce
+		r.faults, r.silent, r.atOnce, r.brief = slices.Clone(e.Reasons), e.Silent, e.AtOnce, e.Brief
 		r.faultsChanged(now)
 	case eventGroupFault:
 		r.groupFaults = slices.Clone(e.Reasons)
@@ -144,11 +149,19 @@ func (r *Router) Step(now Instant, e Event) []Action {
 }
 
 // startup is RFC 9568 §6.4.1.
-func (r *Router) startup(now Instant) {
+func (r *Router) startup(now Instant, e Event) {
 	if r.started {
 		return
 	}
-	r.started, r.startAt = true, now.Add(r.cfg.StartDelay)
+	r.started = true
+	switch {
+	case e.Leave:
+		r.takeLeave(now)
+		return
+	case e.Resume && r.resume(now):
+		return
+	}
+	r.startAt = now.Add(r.cfg.StartDelay)
 	if r.faulty() {
 		r.transition(Fault, Record{Cause: CauseFault, Reasons: r.Faults()})
 		return
@@ -166,7 +179,7 @@ func (r *Router) begin(now Instant, cause Cause) {
 	}
 	r.active, r.gaveUp = ActiveRouter{}, false
 	r.activeInterval = r.cfg.AdvertInterval
-	r.left, r.preempting, r.preemptAt, r.expired = false, false, 0, false
+	r.left, r.preempting, r.preemptAt, r.expired, r.resuming = false, false, 0, false, false
 	r.base = now
 	if r.Priority() == PriorityOwner && !r.group && !r.blocked() {
 		r.becomeActive(now, Record{Cause: CauseOwner})
@@ -196,7 +209,7 @@ func (r *Router) end(linger time.Duration) {
 	if r.state == Active {
 		r.do(Action{Kind: ActionReleaseAddresses, Linger: linger})
 	}
-	r.leaving = 0
+	r.leaving, r.mute = 0, 0
 	r.transition(Initialize, Record{Cause: CauseShutdown})
 }
 
@@ -211,7 +224,7 @@ func (r *Router) timer(now Instant) {
 	case Initialize:
 		r.begin(now, CauseStartup)
 	case Backup:
-		r.armed, r.expired = false, true
+		r.armed, r.expired, r.resuming = false, true, false
 		r.retry(now)
 		if r.state == Active {
 			return
@@ -221,8 +234,12 @@ func (r *Router) timer(now Instant) {
 			r.report(Record{Cause: CauseHeld, Reasons: r.Holds()})
 		}
 	case Active:
-		if r.leaving != 0 {
+		switch {
+		case r.leaving != 0:
 			r.leavingTimer(now)
+			return
+		case r.mute != 0:
+			r.fail(0)
 			return
 		}
 		r.send(r.Priority())
@@ -250,7 +267,7 @@ func (r *Router) retry(now Instant) {
 func (r *Router) becomeActive(now Instant, why Record) {
 	r.expired, r.left, r.preempting, r.preemptAt = false, false, false, 0
 	r.losing, r.releases, r.announced, r.tieSince, r.rival = allowance{}, allowance{}, 0, 0, rival{}
-	r.leaving = 0
+	r.leaving, r.mute, r.resuming = 0, 0, false
 	r.send(r.Priority())
 	r.do(Action{Kind: ActionHoldAddresses})
 	r.do(Action{Kind: ActionAnnounce})
@@ -262,9 +279,13 @@ func (r *Router) becomeActive(now Instant, why Record) {
 // addresses leave in an action of their own; with a linger they are
 // served on, unannounced, for that long.
 func (r *Router) becomeBackup(base Instant, interval, linger time.Duration, why Record) {
+	if r.mute != 0 { // it has no carrier: not Backup either
+		r.fail(linger)
+		return
+	}
 	r.leaving, r.gaveUp = 0, !why.Peer.IsValid()
 	r.learn(interval)
-	r.base, r.left, r.preempting, r.preemptAt, r.expired = base, false, false, 0, false
+	r.base, r.left, r.preempting, r.preemptAt, r.expired, r.resuming = base, false, false, 0, false, false
 	r.armDown()
 	r.do(Action{Kind: ActionReleaseAddresses, Linger: linger})
 	r.transition(Backup, why)
@@ -275,6 +296,7 @@ func (r *Router) faultsChanged(now Instant) {
 	faulty := r.faulty()
 	switch {
 	case !r.started:
+	case faulty && r.state == Active && r.rideOut(now):
 	case faulty && r.state == Active && r.leave(now, leaveFault):
 	case faulty && r.state != Fault:
 		r.stopTimer()
@@ -282,6 +304,8 @@ func (r *Router) faultsChanged(now Instant) {
 			r.send(PriorityRelease)
 		}
 		r.fail(0)
+	case !faulty && r.state == Active && r.mute != 0:
+		r.speakAgain(now)
 	case !faulty && r.state == Active:
 		r.stay(now, leaveFault)
 	case !faulty && r.state == Fault:
@@ -295,7 +319,7 @@ func (r *Router) fail(linger time.Duration) {
 	if r.state == Active {
 		r.do(Action{Kind: ActionReleaseAddresses, Linger: linger})
 	}
-	r.active, r.leaving = ActiveRouter{}, 0
+	r.active, r.leaving, r.mute = ActiveRouter{}, 0, 0
 	r.transition(Fault, Record{Cause: CauseFault, Reasons: r.Faults()})
 }
 
@@ -321,8 +345,8 @@ func (r *Router) priorityChanged(now Instant, before uint8) {
 
 // readvertise tells the others at once that something about us changed.
 func (r *Router) readvertise(now Instant) {
-	if r.leaving != 0 {
-		return // it has said that it leaves
+	if r.leaving != 0 || r.mute != 0 {
+		return // it has said that it leaves, or cannot say anything
 	}
 	r.send(r.Priority())
 	r.setTimer(now.Add(r.cfg.AdvertInterval))

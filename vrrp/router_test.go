@@ -297,6 +297,9 @@ func TestLosingFloodIsNotAnswered(t *testing.T) {
 	s.becomeActive()
 	adverts, announcements := 0, 0
 	for range 20000 { // a second of 20,000
+		if at, _ := s.r.Deadline(); s.now >= at {
+			s.quietly(Event{Kind: EventTimer})
+		}
 		for _, a := range s.r.Step(s.now, Event{Kind: EventAdvert, Advert: Received{Source: netip.MustParseAddr(peer), Priority: 1, At: s.now, Interval: 100 * ms}}) {
 			switch a.Kind {
 			case ActionSendAdvert:

@@ -91,6 +91,7 @@ func (r *Router) preempts() bool {
 func (r *Router) do(a Action) { r.actions = append(r.actions, a) }
 
 func (r *Router) send(priority uint8) {
+	r.spoke = r.now
 	r.do(Action{Kind: ActionSendAdvert, Priority: priority})
 }
 

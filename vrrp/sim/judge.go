@@ -40,6 +40,7 @@ type notes struct {
 	resumes      bool         // … until it was promoted
 	answered     vrrp.Instant // the last losing advertisement
 	announced    vrrp.Instant
+	spoke        vrrp.Instant    // its own last advertisement
 	releases     [8]vrrp.Instant // the last answers to priority 0
 	releaseCount int
 }
@@ -197,6 +198,7 @@ func (j *judge) sends(m *member, priority uint8) {
 		}
 		return
 	}
+	v.spoke = now
 	want := j.s.hosts[m.node.index].priorities[m.lan]
 	switch {
 	case m.Demotion() != vrrp.NotDemoted:
@@ -303,7 +305,7 @@ func (j *judge) intervalOf(m *member, heard time.Duration) time.Duration {
 }
 
 // yieldsTo: an active router gives way to a better one, to anybody once it
-// said that it leaves, and for what happened to itself or to its group.
+// said that it leaves or did not run for so long that another one took over, and for what happened to itself or to its group.
 func (j *judge) yieldsTo(m *member, r *vrrp.Record) {
 	v := &m.notes
 	if m.node.group != nil || v.leaving {
@@ -312,7 +314,8 @@ func (j *judge) yieldsTo(m *member, r *vrrp.Record) {
 	switch j.event.Kind {
 	case vrrp.EventAdvert:
 		j.yields++
-		if a := j.event.Advert; !better(a.Priority, a.Source, m.Priority(), m.Source()) {
+		frozen := j.s.now.Sub(v.spoke) >= 3*m.Config().AdvertInterval
+		if a := j.event.Advert; !frozen && !better(a.Priority, a.Source, m.Priority(), m.Source()) {
 			j.fail(m, "with priority %d gives way to %s with %d", m.Priority(), a.Source, a.Priority)
 		}
 	case vrrp.EventDemote:
