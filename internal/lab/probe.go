@@ -146,6 +146,12 @@ func (p *Probe) answer(seq int, at time.Time, by string) {
 // out.
 func (p *Probe) Report() Report {
 	p.lab.t.Helper()
+	return p.Since(time.Time{})
+}
+
+// Since is [Probe.Report] of the requests sent from a moment on.
+func (p *Probe) Since(from time.Time) Report {
+	p.lab.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil {
@@ -155,7 +161,8 @@ func (p *Probe) Report() Report {
 	for n > 0 && !p.samples[n-1].answered && time.Since(p.samples[n-1].sent) < probeTimeout {
 		n--
 	}
-	return summarize(p.samples[:n])
+	first, _ := slices.BinarySearchFunc(p.samples[:n], from, func(s sample, at time.Time) int { return s.sent.Compare(at) })
+	return summarize(p.samples[first:n])
 }
 
 // Stop ends the probe, once the fate of its last request is known, and returns

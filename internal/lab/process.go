@@ -74,7 +74,11 @@ func (h *Host) Run(name string, args ...string) string {
 // Try runs a command on the host to its end and returns what it wrote to both
 // outputs, and an *exec.ExitError if it failed.
 func (h *Host) Try(name string, args ...string) (string, error) {
-	cmd := exec.Command(name, args...)
+	return h.run(exec.Command(name, args...))
+}
+
+// run is [Host.Try] for a command with an input of its own.
+func (h *Host) run(cmd *exec.Cmd) (string, error) {
 	h.adopt(cmd)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

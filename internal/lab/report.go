@@ -21,6 +21,10 @@ type Report struct {
 	Owners []Owner
 	// Conflicts are the requests that more than one owner answered.
 	Conflicts []Conflict
+	// Shared are the runs of such requests, in order.
+	Shared []Shared
+	// LastAnswer is when the last request was sent that each owner answered.
+	LastAnswer map[string]time.Time
 }
 
 // Gap is an interruption: from sending the first request that was lost to
@@ -45,6 +49,34 @@ type Conflict struct {
 	Names []string
 }
 
+// Shared is a time with several owners: from sending the first request that
+// more than one answered to sending the next one that fewer answered, or to the
+// last request of all.
+type Shared struct {
+	From, To time.Time
+}
+
+// Length is how long it lasted.
+func (s Shared) Length() time.Duration { return s.To.Sub(s.From) }
+
+// Silence is the time without any answer, all gaps together.
+func (r Report) Silence() time.Duration {
+	var sum time.Duration
+	for _, g := range r.Gaps {
+		sum += g.Length()
+	}
+	return sum
+}
+
+// TwoOwners is the time in which more than one answered, all of it together.
+func (r Report) TwoOwners() time.Duration {
+	var sum time.Duration
+	for _, s := range r.Shared {
+		sum += s.Length()
+	}
+	return sum
+}
+
 // Serving is the last owner seen, or "" if nobody ever answered.
 func (r Report) Serving() string {
 	if len(r.Owners) == 0 {
@@ -65,7 +97,7 @@ func (r Report) String() string {
 		fmt.Fprintf(&b, ", answered by %s", strings.Join(names, " then "))
 	}
 	if len(r.Conflicts) > 0 {
-		fmt.Fprintf(&b, ", %d requests answered by more than one", len(r.Conflicts))
+		fmt.Fprintf(&b, ", %d requests answered by more than one, for %v", len(r.Conflicts), r.TwoOwners().Round(100*time.Microsecond))
 	}
 	return b.String()
 }
@@ -80,7 +112,8 @@ type sample struct {
 // summarize makes a report of requests in the order they were sent.
 func summarize(samples []sample) Report {
 	r := Report{Sent: len(samples)}
-	inGap := false
+	inGap, shared := false, false
+	var before []string
 	for _, s := range samples {
 		last := len(r.Gaps) - 1
 		switch {
@@ -94,7 +127,9 @@ func summarize(samples []sample) Report {
 			inGap = false
 			r.Gaps[last].To = s.sent
 		}
-		r.addOwners(s)
+		shared = r.addShared(s, shared)
+		r.addOwners(s, before)
+		before = s.by
 	}
 	for _, g := range r.Gaps {
 		r.Lost += g.Lost
@@ -103,20 +138,37 @@ func summarize(samples []sample) Report {
 	return r
 }
 
-// addOwners carries the owners' timeline on by one request. Of several that
-// answered, a new one is taken as the owner from then on.
-func (r *Report) addOwners(s sample) {
+// addShared carries the times with several owners on by one request; open says
+// whether the last one goes on, before and after.
+func (r *Report) addShared(s sample, open bool) bool {
+	several := len(s.by) > 1
+	if several && !open {
+		r.Shared = append(r.Shared, Shared{From: s.sent})
+	}
+	if several || open {
+		r.Shared[len(r.Shared)-1].To = s.sent
+	}
+	return several
+}
+
+// addOwners carries the owners' timeline on by one request; before are those
+// that answered the one before it. Of several that answer, a new one is taken as
+// the owner from then on.
+func (r *Report) addOwners(s sample, before []string) {
 	if len(s.by) > 1 {
 		r.Conflicts = append(r.Conflicts, Conflict{At: s.sent, Names: slices.Clone(s.by)})
 	}
 	for _, name := range s.by {
-		if last := len(r.Owners) - 1; last >= 0 && r.Owners[last].Name == name {
+		if r.LastAnswer == nil {
+			r.LastAnswer = map[string]time.Time{}
+		}
+		r.LastAnswer[name] = s.sent
+		switch last := len(r.Owners) - 1; {
+		case last >= 0 && r.Owners[last].Name == name:
 			r.Owners[last].To = s.sent
-			continue
+		case len(s.by) > 1 && slices.Contains(before, name):
+		default:
+			r.Owners = append(r.Owners, Owner{Name: name, From: s.sent, To: s.sent})
 		}
-		if len(s.by) > 1 && name == r.Serving() {
-			continue
-		}
-		r.Owners = append(r.Owners, Owner{Name: name, From: s.sent, To: s.sent})
 	}
 }

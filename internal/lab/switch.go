@@ -154,9 +154,14 @@ func (s *Switch) HealPort(h *Host, ifname string) {
 // port is the switch's end of a host's cable.
 func (s *Switch) port(h *Host, ifname string) netlink.Link {
 	s.lab.t.Helper()
+	return s.box.Link(s.portName(h, ifname))
+}
+
+func (s *Switch) portName(h *Host, ifname string) string {
+	s.lab.t.Helper()
 	name, ok := s.ports[h.Name+"/"+ifname]
 	if !ok {
 		s.lab.t.Fatalf("%s of %s is not attached to %s", ifname, h.Name, s.Name)
 	}
-	return s.box.Link(name)
+	return name
 }
