@@ -31,24 +31,25 @@ var mayImport = map[string][]string{
 	// The five rooms that know nothing of each other, nor of the house.
 	"vrrp":           {},
 	"vrrp/transport": {},
-	"healthcheck":    {},
+	"healthcheck":    {"healthcheck/probe"},
 	"vip":            {},
 	"bonding":        {},
 
-	"vrrp/sim": {"vrrp"},
+	"vrrp/sim":          {"vrrp"},
+	"healthcheck/probe": {},
 
 	"internal/build":   {},
 	"internal/netif":   {},
 	"internal/whohas":  {},
-	"internal/config":  {"bonding", "healthcheck"},
+	"internal/config":  {"bonding", "healthcheck", "healthcheck/probe"},
 	"internal/control": {},
-	"internal/daemon": {"vrrp", "vrrp/transport", "healthcheck", "vip", "bonding",
+	"internal/daemon": {"vrrp", "vrrp/transport", "healthcheck", "healthcheck/probe", "vip", "bonding",
 		"internal/config", "internal/control", "internal/netif", "internal/whohas"},
 	"internal/metrics": {"internal/control", "internal/daemon"},
 	"internal/web":     {"internal/control"},
 
 	"cmd/vrrpd":   {"internal/build", "internal/config", "internal/control", "internal/daemon", "internal/metrics", "internal/web"},
-	"cmd/vrrpctl": {"bonding", "healthcheck", "internal/build", "internal/config", "internal/control"},
+	"cmd/vrrpctl": {"bonding", "healthcheck", "healthcheck/probe", "internal/build", "internal/config", "internal/control"},
 
 	// For tests and the demonstration only.
 	"internal/control/controltest": {"internal/control"},
@@ -70,8 +71,8 @@ var onlyIn = map[string][]string{
 	"github.com/prometheus/":             {"internal/metrics"},
 	"github.com/spf13/cobra":             {"cmd/vrrpctl"},
 	"github.com/BurntSushi/toml":         {"internal/config", "cmd/vrrpctl"},
-	"github.com/vishvananda/netlink":     {"vip", "bonding", "internal/netif", "internal/whohas", "internal/lab", "integration"},
-	"github.com/mdlayher/":               {"vip", "internal/whohas", "internal/lab", "integration"},
+	"github.com/vishvananda/netlink":     {"vip", "bonding", "healthcheck/probe", "internal/netif", "internal/whohas", "internal/lab", "integration"},
+	"github.com/mdlayher/":               {"vip", "healthcheck/probe", "internal/whohas", "internal/lab", "integration"},
 	"go.yaml.in/yaml":                    {"cmd/vrrpctl"},
 	"log/slog":                           {},
 	"unsafe":                             {"vrrp/transport", "vip", "bonding", "healthcheck", "internal/control", "internal/lab", "integration"},
