@@ -15,7 +15,7 @@ RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env
 # All packages but the whole-system tests, which measure and must not be slowed.
 UNIT = $$($(GO) list ./... | grep -v /integration)
 
-.PHONY: build test test-unit test-integration vet demo install clean fmt fuzz
+.PHONY: build test test-unit test-integration vet demo bench install clean fmt fuzz
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/vrrpd ./cmd/vrrpctl
@@ -46,6 +46,16 @@ vet:
 demo: build
 	scripts/install-test-deps demo
 	VRRPD_PROGRAMS=$(CURDIR)/bin $(GO) run ./internal/lab/demo
+
+# Side by side with keepalived; docs/performance.md. BENCH=crash,cpu selects,
+# RUNS=20 repeats, PROFILE=full takes longer, RESULTS= is where it writes.
+BENCH   ?=
+RUNS    ?= 0
+PROFILE ?= short
+RESULTS ?= bench-results
+bench: build
+	scripts/install-test-deps bench
+	VRRPD_PROGRAMS=$(CURDIR)/bin $(GO) run ./internal/lab/bench -bench '$(BENCH)' -runs '$(RUNS)' -profile '$(PROFILE)' -o '$(RESULTS)'
 
 # Installing does not build what is there, so that it may be done by a root who
 # has no Go.

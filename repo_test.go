@@ -54,6 +54,7 @@ var mayImport = map[string][]string{
 	// For tests and the demonstration only.
 	"internal/control/controltest": {"internal/control"},
 	"internal/lab":                 {},
+	"internal/lab/bench/figures":   {},
 }
 
 // testsMayImport is what test files may import besides. The root's and the
@@ -61,7 +62,7 @@ var mayImport = map[string][]string{
 var testsMayImport = []string{"internal/lab", "internal/build", "internal/control/controltest"}
 
 // looksAtAll are the directories that may import any room.
-var looksAtAll = []string{"integration", "internal/lab/demo"}
+var looksAtAll = []string{"integration", "internal/lab/demo", "internal/lab/bench"}
 
 // onlyIn lists what only some packages may import, by the beginning of its
 // path: the rooms take no logger, one place knows of systemd, and so on.
@@ -71,7 +72,7 @@ var onlyIn = map[string][]string{
 	"github.com/prometheus/":             {"internal/metrics"},
 	"github.com/spf13/cobra":             {"cmd/vrrpctl"},
 	"github.com/BurntSushi/toml":         {"internal/config", "cmd/vrrpctl"},
-	"github.com/vishvananda/netlink":     {"vip", "bonding", "healthcheck/probe", "internal/netif", "internal/whohas", "internal/lab", "integration"},
+	"github.com/vishvananda/netlink":     {"vip", "bonding", "healthcheck/probe", "internal/netif", "internal/whohas", "internal/lab", "internal/lab/bench", "integration"},
 	"github.com/mdlayher/":               {"vip", "healthcheck/probe", "internal/whohas", "internal/lab", "integration"},
 	"go.yaml.in/yaml":                    {"cmd/vrrpctl"},
 	"log/slog":                           {},

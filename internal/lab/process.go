@@ -126,6 +126,9 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
+// Tree is the process and its descendants, parents first.
+func (p *Process) Tree() []int { return descendants(p.Pid) }
+
 // Exited reports whether the process has ended.
 func (p *Process) Exited() bool {
 	select {
@@ -148,6 +151,9 @@ func (p *Process) Wait(timeout time.Duration) error {
 		return nil
 	}
 }
+
+// Log is the file the process writes its output to.
+func (p *Process) Log() string { return p.log }
 
 // Output is what the process has written so far.
 func (p *Process) Output() string {

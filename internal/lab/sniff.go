@@ -75,13 +75,9 @@ func (h *Host) sniff(ifname string) *Sniffer {
 // promiscuous makes the interface hand over what is not meant for it, and the
 // socket drop what is none of the sniffer's business.
 func (s *socket) promiscuous(ifindex int) error {
-	program, err := bpf.Assemble(interesting)
+	filter, err := rawFilter(interesting)
 	if err != nil {
 		return err
-	}
-	filter := make([]unix.SockFilter, len(program))
-	for i, in := range program {
-		filter[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
 	}
 	ctlErr := s.raw.Control(func(fd uintptr) {
 		err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,

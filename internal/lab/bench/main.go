@@ -1,0 +1,160 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"vrrpd/internal/lab"
+	"vrrpd/internal/lab/bench/figures"
+)
+
+// benches are the benchmarks, in the order they run.
+var benches = []struct {
+	name string
+	run  func(*bench, *stage)
+}{
+	{"crash", benchCrash},
+}
+
+// A bench is one run of the program: what was asked for, and what was found.
+type bench struct {
+	runs    int  // of everything that is repeated
+	full    bool // take longer
+	terms   terms
+	rows    []figures.Row
+	samples []figures.Sample
+}
+
+func main() {
+	if err := lab.Enter(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: this machine does not let us make network namespaces:", err)
+		os.Exit(1)
+	}
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run reads the flags, measures, and writes what was found, also if some of it
+// could not be measured.
+func run() error {
+	selection := flag.String("bench", "", "which benchmarks, separated by commas; empty: all")
+	runs := flag.Int("runs", 0, "how often to repeat what is repeated; 0: as the profile says")
+	profile := flag.String("profile", "short", "short (five minutes at most) or full")
+	out := flag.String("o", "bench-results", "directory for the results")
+	programs := flag.String("programs", os.Getenv("VRRPD_PROGRAMS"), "directory of vrrpd and vrrpctl")
+	unit := flag.String("unit", "examples/vrrpd.service", "vrrpd's unit file: it says what happens after a crash")
+	realtime := flag.String("realtime", withChrt, "vrrpd's real-time settings: lines of its configuration, or chrt to start it under chrt -r 50")
+	flag.Parse()
+	b := &bench{runs: *runs, full: *profile == "full"}
+	if *profile != "full" && *profile != "short" {
+		return fmt.Errorf("profile %q is neither short nor full", *profile)
+	}
+	if b.runs <= 0 {
+		b.runs = map[bool]int{false: 4, true: 20}[b.full]
+	}
+	if err := b.setTerms(*programs, *unit, *realtime); err != nil {
+		return err
+	}
+	chosen, err := choose(*selection)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	var failures []string
+	for _, name := range chosen {
+		i := slices.Index(names(), name)
+		start := time.Now()
+		note("%s …", name)
+		if err := perform(name, func(s *stage) { benches[i].run(b, s) }); err != nil {
+			failures = append(failures, err.Error())
+			note("%s: not measured: %v", name, err)
+			continue
+		}
+		note("%s took %v", name, time.Since(start).Round(100*time.Millisecond))
+	}
+	if err := b.write(*out, *profile, began); err != nil {
+		return err
+	}
+	if len(failures) > 0 {
+		return fmt.Errorf("not everything could be measured:\n%s", strings.Join(failures, "\n"))
+	}
+	return nil
+}
+
+// setTerms finds out how vrrpd is run.
+func (b *bench) setTerms(programs, unit, realtime string) error {
+	if programs == "" {
+		return fmt.Errorf("-programs does not say where vrrpd is; start this with `make bench`")
+	}
+	dir, err := filepath.Abs(programs)
+	if err != nil {
+		return err
+	}
+	service, err := os.ReadFile(unit)
+	if err != nil {
+		return err
+	}
+	b.terms = terms{programs: dir, realtime: realtime, release: strings.Contains(string(service), "\nExecStopPost=")}
+	return nil
+}
+
+func names() (list []string) {
+	for _, m := range benches {
+		list = append(list, m.name)
+	}
+	return list
+}
+
+// choose reads a selection.
+func choose(selection string) ([]string, error) {
+	if selection == "" || selection == "all" {
+		return names(), nil
+	}
+	chosen := strings.Split(selection, ",")
+	for _, name := range chosen {
+		if !slices.Contains(names(), name) {
+			return nil, fmt.Errorf("there is no benchmark %q; there are %s", name, strings.Join(names(), ", "))
+		}
+	}
+	return chosen, nil
+}
+
+// note says what is going on, beside the results.
+func note(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)
+}
+
+// pair is the values of one measure by contender.
+type pair map[*contender][]float64
+
+func (p pair) add(k *contender, values ...float64) { p[k] = append(p[k], values...) }
+
+// sample records single values. panel is the part of the plot they are drawn in.
+func (b *bench) sample(name, measure, unit string, p pair, panel string) {
+	for _, k := range contenders {
+		b.samples = append(b.samples, figures.Sample{Bench: name, Name: measure, Contender: k.name, Unit: unit, Values: p[k], Plot: panel})
+	}
+}
+
+// row records a line of the table: what of makes of the values.
+func (b *bench) row(name, measure, unit string, p pair, of func([]float64) float64, target figures.Target) {
+	b.rows = append(b.rows, figures.Row{Bench: name, Measure: measure, Unit: unit,
+		Ours: figures.Figure(of(p[vrrpd])), Theirs: figures.Figure(of(p[keepalived])), Target: target})
+}
+
+func p95(values []float64) float64 { return figures.Quantile(values, 0.95) }
+
+// short is a duration as people say it.
+func short(d time.Duration) string {
+	if d%time.Second == 0 {
+		return fmt.Sprintf("%d s", d/time.Second)
+	}
+	return fmt.Sprintf("%d ms", d/time.Millisecond)
+}
