@@ -29,6 +29,7 @@ type node struct {
 	host   *lab.Host
 	proc   *lab.Process
 	file   string
+	config string
 	socket string
 }
 
@@ -42,6 +43,7 @@ func newNode(t testing.TB, l *lab.Lab, host *lab.Host, config string) *node {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	n := &node{t: t, host: host, socket: filepath.Join(dir, host.Name+".sock")}
+	n.config = config
 	n.file = l.WriteFile(host.Name+".toml", n.text(config))
 	return n
 }
@@ -53,6 +55,7 @@ func (n *node) text(config string) string {
 // configure replaces the configuration file; it does not reload.
 func (n *node) configure(config string) {
 	n.t.Helper()
+	n.config = config
 	if err := os.WriteFile(n.file, []byte(n.text(config)), 0o644); err != nil {
 		n.t.Fatal(err)
 	}
@@ -61,7 +64,13 @@ func (n *node) configure(config string) {
 // start starts the daemon and waits until it answers.
 func (n *node) start() *node {
 	n.t.Helper()
-	n.proc = n.host.Start(program(n.t, "vrrpd"), "-c", n.file)
+	return n.startCommand(program(n.t, "vrrpd"), "-c", n.file)
+}
+
+// startCommand is start by another command that becomes the daemon.
+func (n *node) startCommand(name string, args ...string) *node {
+	n.t.Helper()
+	n.proc = n.host.Start(name, args...)
 	lab.Until(n.t, 10*time.Second, n.host.Name+" to answer", func() bool {
 		if n.proc.Exited() {
 			n.t.Fatalf("vrrpd on %s ended:\n%s", n.host.Name, n.proc.Output())
