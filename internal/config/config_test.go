@@ -142,7 +142,7 @@ func TestDefaults(t *testing.T) {
 			Rise: 1, Fall: 1, User: "nobody", RunAs: testEnv().DefaultUser()}},
 		Instances: []Instance{{Name: "web", Interface: "eth0", VRID: 51, Version: 3, Priority: 100, AdvertInterval: time.Second,
 			Checksum: "auto", Preempt: true, Addresses: []Address{{Prefix: prefix("192.0.2.1/24"), Interface: "eth0"}},
-			Track: []Track{{Check: "c"}}, Handover: "hold", HandoverTimeout: 5 * time.Second, Announce: Announce{Burst: 5, Again: 5 * time.Second}}},
+			Track: []Track{{Check: "c"}}, Handover: "hold", HandoverTimeout: 5 * time.Second, Lease: 5 * time.Second, Conflict: "defend", Announce: Announce{Burst: 5, Again: 5 * time.Second}}},
 	}
 	if diff := cmp.Diff(want, plan, comparePlans); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -61,6 +61,8 @@ func (b *builder) instance(name string, s *section) {
 	if s.text("handover_timeout") != "" {
 		in.HandoverTimeout = 4*in.AdvertInterval + time.Second
 	}
+	b.lease(in)
+	in.Conflict = s.text("conflict")
 	b.virtuals(in)
 	b.unicast(in)
 	b.auth(in)
@@ -68,6 +70,39 @@ func (b *builder) instance(name string, s *section) {
 	b.contradictions(in)
 	b.order = append(b.order, in)
 	b.instances[name] = in
+}
+
+// lease works out how long the kernel keeps the addresses by itself: longer
+// than the others wait, or they would be gone before anybody has them.
+func (b *builder) lease(in *instance) {
+	s, least := in.s, 4*in.AdvertInterval
+	switch word := s.text("lease"); {
+	case word == "off":
+	case word == "auto":
+		in.Lease = autoLease(in.AdvertInterval)
+	default:
+		in.Lease = s.duration("lease")
+		switch {
+		case !s.given["lease"] || !s.sure("advert_interval"):
+		case in.Lease%time.Second != 0:
+			s.fail("lease", "the kernel counts in whole seconds", "write "+quoted(in.Lease.Truncate(time.Second)+time.Second))
+		case in.Lease < least:
+			s.fail("lease", "it is shorter than the other nodes may wait before they take over", "write at least "+quoted(wholeSeconds(least))+", or \"auto\"")
+		}
+	}
+	if in.Owner() {
+		in.Lease = 0
+	}
+}
+
+// autoLease is what lease = "auto" means.
+func autoLease(interval time.Duration) time.Duration {
+	return max(5*time.Second, wholeSeconds(4*interval)+time.Second)
+}
+
+// wholeSeconds rounds up.
+func wholeSeconds(d time.Duration) time.Duration {
+	return (d + time.Second - 1).Truncate(time.Second)
 }
 
 // interval checks advert_interval, whose limits depend on the version.

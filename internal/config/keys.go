@@ -53,7 +53,7 @@ type key struct {
 	min, max int64         // of an integer
 	low, top time.Duration // of a duration
 	choices  []string      // of a string
-	word     string        // accepted besides a duration
+	words    []string      // accepted besides a duration
 	limits   string        // further limits, in words
 	about    string
 	sample   string // as TOML, for the reference file; "" shows the default
@@ -212,11 +212,14 @@ var instanceTable = &table{name: "instance.NAME", about: "One virtual router of 
 	{name: "auth", kind: kindTable, when: "none", shy: true, limits: "version 2", about: "RFC 2338 simple text password, for peers that insist on one.",
 		sample: `{ type = "pass", password_file = "/etc/vrrpd/pass" }`},
 	{name: "strict", kind: kindBoolean, def: "false", about: "Refuse what RFC 9568 forbids but peers do: a first IPv6 address that is not link-local, passwords, unicast."},
-	{name: "lease", kind: kindString, def: `"off"`, unbuilt: true, only: `"off"`,
-		about: "Let the kernel drop the addresses by itself if vrrpd stops renewing them. In this version they stay until vrrpd removes them."},
+	{name: "lease", kind: kindDuration, def: `"auto"`, words: []string{"auto", "off"}, low: 2 * time.Second, top: day,
+		limits: "whole seconds; at least 4 × advert_interval",
+		about:  "How long the kernel keeps the addresses without vrrpd: if it is killed or hangs they go away by themselves, rather than answer beside the next active router. auto: 4 × advert_interval + 1s, at least 5s. off: they stay. Never with priority 255."},
+	{name: "conflict", kind: kindString, def: `"defend"`, choices: []string{"defend", "report"},
+		about: "What to do when another host answers for the addresses although it should not (RFC 5227). Either is told of in events, status and metrics; defend: announce the addresses again as well, at most once in 10 s."},
 	{name: "handover", kind: kindString, def: `"hold"`, choices: []string{"hold", "immediate"},
 		about: "When a node that leaves on purpose releases the addresses. hold: when its successor has them, so that clients lose nothing. immediate: together with its state, as the RFC has it."},
-	{name: "handover_timeout", kind: kindDuration, def: `"auto"`, word: "auto", low: 10 * time.Millisecond, top: time.Hour,
+	{name: "handover_timeout", kind: kindDuration, def: `"auto"`, words: []string{"auto"}, low: 10 * time.Millisecond, top: time.Hour,
 		about: "How long a node that leaves on purpose waits for its successor. Nobody heard: a demotion is taken back, anything else releases the addresses. auto: 4 × advert_interval + 1s."},
 	{name: "announce", kind: kindTable, when: "as the defaults of its keys", about: "Gratuitous ARP and unsolicited neighbour advertisements.",
 		sample: `{ burst = 5, again = "5s", refresh = "0s" }`},

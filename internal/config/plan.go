@@ -92,7 +92,11 @@ type Instance struct {
 	// HandoverTimeout is how long a node that leaves on purpose waits for its
 	// successor.
 	HandoverTimeout time.Duration
-	Announce        Announce
+	// Lease is how long the kernel keeps the addresses without vrrpd, in whole
+	// seconds; 0: for ever.
+	Lease    time.Duration
+	Conflict string // defend or report
+	Announce Announce
 }
 
 // Owner reports whether the node owns the addresses (priority 255).

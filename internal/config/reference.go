@@ -30,8 +30,8 @@ func (k *key) limitsText() string {
 	if k.top != 0 && !strings.Contains(k.limits, duration(k.low).String()) {
 		parts = append(parts, fmt.Sprintf("%s to %s", duration(k.low), duration(k.top)))
 	}
-	if k.word != "" {
-		parts = append(parts, `or "`+k.word+`"`)
+	for _, word := range k.words {
+		parts = append(parts, `or "`+word+`"`)
 	}
 	if k.choices != nil {
 		parts = append(parts, strings.Join(k.choices, ", "))

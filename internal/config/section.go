@@ -232,14 +232,14 @@ func (k *key) toDuration(v any) (any, *mismatch) {
 	if !ok {
 		return nil, &mismatch{-1, "it is " + typeName(v) + ", must be a string with a unit", `write "1s"`}
 	}
-	if k.word != "" && text == k.word {
+	if slices.Contains(k.words, text) {
 		return text, nil
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {
 		instead := `write a number and a unit (ms, s, m, h), such as "1.5s"`
-		if k.word != "" {
-			instead += fmt.Sprintf(", or %q", k.word)
+		for _, word := range k.words {
+			instead += fmt.Sprintf(", or %q", word)
 		}
 		if _, err := strconv.ParseFloat(text, 64); err == nil && text != "" {
 			instead = fmt.Sprintf(`write "%ss"`, text)

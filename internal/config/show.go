@@ -201,7 +201,12 @@ func (w *printer) instance(p *Plan, in *Instance) {
 		w.say("auth", `{ type = "pass" } # the password stands in the configuration itself and is not shown`, false)
 	}
 	w.value("strict", strconv.FormatBool(in.Strict))
-	w.fixed("lease")
+	lease := `"off"`
+	if in.Lease != 0 {
+		lease = quoted(in.Lease)
+	}
+	w.say("lease", lease, in.Owner() || in.Lease == autoLease(in.AdvertInterval))
+	w.value("conflict", text(in.Conflict))
 	w.value("handover", text(in.Handover))
 	w.say("handover_timeout", quoted(in.HandoverTimeout), in.HandoverTimeout == 4*in.AdvertInterval+time.Second)
 	a := in.Announce
