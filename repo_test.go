@@ -38,13 +38,14 @@ var mayImport = map[string][]string{
 	"vrrp/sim":          {"vrrp"},
 	"healthcheck/probe": {},
 
+	"internal/beats":   {},
 	"internal/build":   {},
 	"internal/netif":   {},
 	"internal/whohas":  {},
 	"internal/config":  {"bonding", "healthcheck", "healthcheck/probe"},
 	"internal/control": {},
 	"internal/daemon": {"vrrp", "vrrp/transport", "healthcheck", "healthcheck/probe", "vip", "bonding",
-		"internal/config", "internal/control", "internal/netif", "internal/whohas"},
+		"internal/beats", "internal/config", "internal/control", "internal/netif", "internal/whohas"},
 	"internal/metrics": {"internal/control", "internal/daemon"},
 	"internal/web":     {"internal/control"},
 
@@ -76,7 +77,7 @@ var onlyIn = map[string][]string{
 	"github.com/mdlayher/":               {"vip", "healthcheck/probe", "internal/whohas", "internal/lab", "integration"},
 	"go.yaml.in/yaml":                    {"cmd/vrrpctl"},
 	"log/slog":                           {},
-	"unsafe":                             {"vrrp/transport", "vip", "bonding", "healthcheck", "internal/control", "internal/lab", "integration"},
+	"unsafe":                             {"vrrp/transport", "vip", "bonding", "healthcheck", "internal/beats", "internal/control", "internal/lab", "integration"},
 	"github.com/google/go-cmp":           {}, // in tests only
 	"go.uber.org/goleak":                 {}, // in tests only
 	"vrrpd/internal/control/controltest": {}, // in tests only

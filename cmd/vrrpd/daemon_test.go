@@ -190,6 +190,7 @@ func TestAfterSIGKILL(t *testing.T) {
 	h.has("192.0.2.100/24", "192.0.2.101/24")
 
 	h.configure(oneAddress, "preempt = false\nstart_delay = \"1h\"\n")
+	time.Sleep(500 * time.Millisecond) // somebody may have taken over
 	p = h.ready()
 	h.has()
 	// Put there by an operator: the planned one goes, the other stays, as soon

@@ -87,6 +87,12 @@ func (h *host) addAddress(prefix string) {
 // configure writes a configuration with one instance and whatever is given.
 func (h *host) configure(addresses, more string) {
 	h.t.Helper()
+	h.configureEvery("50ms", addresses, more)
+}
+
+// configureEvery is configure with another advertisement interval.
+func (h *host) configureEvery(interval, addresses, more string) {
+	h.t.Helper()
 	write(h.t, h.config, fmt.Sprintf(`
 [control]
 socket = %q
@@ -94,9 +100,9 @@ group = "root"
 [instance.web]
 interface = %q
 vrid = 51
-advert_interval = "50ms"
+advert_interval = %q
 addresses = [%s]
-%s`, h.socket(), h.name, addresses, more))
+%s`, h.socket(), h.name, interval, addresses, more))
 }
 
 const oneAddress = `"192.0.2.100/24"`

@@ -4,6 +4,7 @@
 //
 //	vrrpd -c /etc/vrrpd.toml            run in the foreground
 //	vrrpd -c /etc/vrrpd.toml --check    validate only
+//	vrrpd -c /etc/vrrpd.toml release    after an unclean death, for ExecStopPost=
 //	vrrpd --version
 package main
 
@@ -56,9 +57,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	check := flags.Bool("check", false, "validate the configuration and exit")
 	version := flags.Bool("version", false, "print the version and exit")
 	flags.Usage = func() {
-		fmt.Fprintf(stderr, "usage: vrrpd [-c FILE] [--check | --version]\n\n")
+		fmt.Fprintf(stderr, "usage: vrrpd [-c FILE] [--check | --version | release]\n\n")
 		flags.PrintDefaults()
-		fmt.Fprintf(stderr, "\nSIGHUP reloads the configuration; SIGTERM hands over and exits, a second one exits at once.\n")
+		fmt.Fprintf(stderr, "\nrelease hands over in place of a vrrpd that was killed, and does nothing after a clean stop.\n"+
+			"SIGHUP reloads the configuration; SIGTERM hands over and exits, a second one exits at once.\n")
 	}
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -67,10 +69,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitConfig
 	}
 	switch {
-	case flags.NArg() > 0 && flags.Arg(0) == "release":
-		fmt.Fprintln(stderr, "vrrpd: release is not built yet in this version; a daemon that starts removes the addresses that an earlier one left")
-		return exitConfig
-	case flags.NArg() > 0:
+	case flags.NArg() > 0 && !(flags.NArg() == 1 && flags.Arg(0) == "release"):
 		fmt.Fprintf(stderr, "vrrpd: unexpected argument %q; did you mean -c %s?\n", flags.Arg(0), flags.Arg(0))
 		return exitConfig
 	case *version:
@@ -79,7 +78,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case *check:
 		return checkOnly(*file, stderr)
 	}
-	err := serve(*file, stderr)
+	live := serve
+	if flags.NArg() > 0 {
+		live = release
+	}
+	err := live(*file, stderr)
 	var bad *daemon.ConfigError
 	switch {
 	case errors.As(err, &bad):

@@ -31,8 +31,7 @@ func serve(file string, stderr io.Writer) error {
 	// the checks, and `yes | head` would never end there.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 
-	log := hclog.New(&hclog.LoggerOptions{Name: "vrrpd", Output: stderr, Level: hclog.Info, JSONFormat: logFormat(file) == "json",
-		DisableTime: os.Getenv("JOURNAL_STREAM") != ""})
+	log := newLogger(file, stderr)
 	observed := metrics.New(build.Version)
 	ready := make(chan struct{})
 	d := daemon.New(daemon.Options{
@@ -141,6 +140,13 @@ func notify(state string) {
 	if err := conn.SetWriteDeadline(time.Now().Add(notifyPatience)); err == nil {
 		_, _ = io.WriteString(conn, state)
 	}
+}
+
+// newLogger makes the log as the configuration has it; the journal adds the
+// time itself.
+func newLogger(file string, stderr io.Writer) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Name: "vrrpd", Output: stderr, Level: hclog.Info, JSONFormat: logFormat(file) == "json",
+		DisableTime: os.Getenv("JOURNAL_STREAM") != ""})
 }
 
 // logFormat reads the one setting that the log itself is made with; a file

@@ -7,11 +7,18 @@ import (
 	"strings"
 	"time"
 
+	"vrrpd/internal/beats"
 	"vrrpd/internal/config"
 	"vrrpd/vrrp"
 )
 
-// restored is what an earlier run of the daemon left for an instance.
+// A past is what an earlier run of the daemon left.
+type past struct {
+	state *savedState           // nil: nothing
+	beats map[uint64]beats.Beat // by identity.key: the last one of each that was active
+}
+
+// restored is what it left for one instance.
 type restored struct {
 	form  vrrp.ChecksumForm
 	hard  bool
@@ -22,11 +29,12 @@ type restored struct {
 // apply makes a plan the one in force. It changes only what differs: an
 // instance that stays the same keeps its state, timers and addresses, and so
 // does one that changed only its name. Checks are the caller's.
-func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before map[identity]restored) (changes []string) {
+func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before past) (changes []string) {
 	wanted := map[identity]*config.Instance{}
 	for i := range plan.Instances {
 		wanted[identityOf(&plan.Instances[i])] = &plan.Instances[i]
 	}
+	restored := before.state.restore()
 	kept := map[identity]*instance{}
 	var gone []*instance
 	for _, inst := range e.instances {
@@ -49,7 +57,7 @@ func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before map[identity]
 		inst := kept[identityOf(&c)]
 		if inst == nil {
 			id := identityOf(&c)
-			inst = newInstance(c, before[id].form)
+			inst = newInstance(c, restored[id].form, e.out.slot(id))
 			fresh = append(fresh, inst)
 			changes = append(changes, "instance "+c.Name+" added")
 		} else if !reflect.DeepEqual(inst.cfg, c) {
@@ -78,11 +86,13 @@ func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before map[identity]
 	e.setBonds(plan.Bonds)
 	e.judgeBonds(now)
 	for _, inst := range fresh {
-		if b := before[inst.id]; b.down && (b.until.IsZero() || time.Now().Before(b.until)) {
+		if b := restored[inst.id]; b.down && (b.until.IsZero() || time.Now().Before(b.until)) {
 			inst.persist, inst.until = true, b.until
 			e.step(now, inst, vrrp.Event{Kind: vrrp.EventDemote, Demotion: demotionOf(b.hard)})
 		}
-		e.start(now, inst)
+	}
+	for _, inst := range fresh {
+		e.start(now, inst, before)
 	}
 	e.save()
 	return changes
@@ -104,11 +114,32 @@ func (g *group) stays(plan *config.Plan, gone []*instance) bool {
 	return true
 }
 
-// start starts an instance. Its addresses must not be here until it says so.
-func (e *engine) start(now vrrp.Instant, inst *instance) {
-	name, want := inst.owner, inst.want(false)
-	e.then(func() { e.out.addresses.Set(name, want) })
-	e.step(now, inst, vrrp.Event{Kind: vrrp.EventStartup})
+// start starts an instance. Its addresses must not be here until it says so,
+// which it does at once where it goes on for an earlier process.
+func (e *engine) start(now vrrp.Instant, inst *instance, before past) {
+	e.then(func() {
+		if inst.router.State() != vrrp.Active {
+			e.out.addresses.Set(inst.owner, inst.want(false))
+		}
+	})
+	e.step(now, inst, vrrp.Event{Kind: vrrp.EventStartup, Leave: e.replaces, Resume: e.resumes(inst, before)})
+}
+
+// resumes reports whether an instance, with all its group, was active when an
+// earlier process ended, so short ago that nobody can have taken over.
+func (e *engine) resumes(inst *instance, before past) bool {
+	members := []*instance{inst}
+	if inst.group != nil {
+		members = inst.group.members
+	}
+	at := e.out.boottime()
+	for _, m := range members {
+		b, ok := before.beats[m.id.key()]
+		if !ok || b.Leaving() || b.Age(at) >= vrrp.ResumeWithin(m.cfg.AdvertInterval) {
+			return false
+		}
+	}
+	return true
 }
 
 // change gives an instance another configuration.

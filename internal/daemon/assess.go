@@ -14,7 +14,10 @@ import (
 // from make of an instance, and tells its router what changed.
 func (e *engine) assess(now vrrp.Instant, inst *instance) {
 	parts, faults, holds := healthcheck.Assess(e.tracked(inst))
-	bondParts, bondFaults := e.bondEffects(inst)
+	bondParts, bondFaults, noLink := e.bondEffects(inst)
+	// brief: nothing is wrong but that a carrier is missing, which may be back
+	// in a moment.
+	brief := len(faults) == 0 && noLink
 	parts, faults = append(parts, bondParts...), append(bondFaults, faults...)
 	source, silent := netip.Addr{}, false
 	if p := inst.port; p != nil {
@@ -23,6 +26,7 @@ func (e *engine) assess(now vrrp.Instant, inst *instance) {
 			source, reason = p.source(inst, func(a netip.Addr) bool { return e.virtual[a] > 0 })
 		}
 		if reason != "" {
+			brief = p.lostCarrier() && (brief || len(faults) == 0)
 			faults, silent = append([]string{reason}, faults...), true
 		}
 	}
@@ -33,7 +37,7 @@ func (e *engine) assess(now vrrp.Instant, inst *instance) {
 	inst.parts = parts
 	if !slices.Equal(faults, inst.faults) {
 		inst.faults = faults
-		e.step(now, inst, vrrp.Event{Kind: vrrp.EventFault, Reasons: faults, Silent: silent, AtOnce: len(bondFaults) > 0})
+		e.step(now, inst, vrrp.Event{Kind: vrrp.EventFault, Reasons: faults, Silent: silent, AtOnce: len(bondFaults) > 0, Brief: brief})
 	}
 	e.step(now, inst, vrrp.Event{Kind: vrrp.EventPriority, Priority: healthcheck.Effective(inst.cfg.Priority, parts)})
 	if !slices.Equal(holds, inst.holds) {
@@ -126,6 +130,9 @@ func (e *engine) interfaces(now vrrp.Instant, s netif.Snapshot) {
 			}
 			e.tell(note{kind: kindInterface, level: lvl, text: text})
 		}
+		if was := before[p.name]; !was.Usable() && p.iface.Usable() && was.Index == p.iface.Index {
+			e.rejoin(p) // the switch may have forgotten
+		}
 	}
 	e.assessAll(now)
 }
@@ -187,6 +194,7 @@ func (e *engine) attach(inst *instance) {
 
 // detach takes it back; a port without users goes.
 func (e *engine) detach(inst *instance) {
+	e.out.free(inst.id)
 	p := inst.port
 	if p.users[inst.id.vrid] == inst {
 		delete(p.users, inst.id.vrid)

@@ -92,6 +92,10 @@ func TestCase84MoveToAnotherAggregator(t *testing.T) {
 		s.bonds(lacp(1, false, "eth1"))
 		s.state("web", vrrp.Active)
 		pass(time.Second)
+		if !s.inst("web").router.RidesOut() {
+			t.Error("no link carries anything, and it is not noticed")
+		}
+		s.fire()
 		s.state("web", vrrp.Fault)
 	})
 }

@@ -221,8 +221,9 @@ func (e *engine) rejoin(p *port) {
 
 // bondEffects is what the bonds under an instance, and under the other
 // members of its group, do to it: faults of its own, and parts of the
-// priority that the group shares.
-func (e *engine) bondEffects(inst *instance) (parts []healthcheck.Part, faults []string) {
+// priority that the group shares. noLink: no fault but that no link works now.
+func (e *engine) bondEffects(inst *instance) (parts []healthcheck.Part, faults []string, noLink bool) {
+	noLink = true
 	members := []*instance{inst}
 	if inst.group != nil {
 		members = inst.group.members
@@ -237,15 +238,23 @@ func (e *engine) bondEffects(inst *instance) (parts []healthcheck.Part, faults [
 			seen = append(seen, name)
 			switch {
 			case b.verdict.Health == bonding.Failed || b.health == bonding.Failed:
-				if m == inst {
+				// One that has not lasted healthy_after again is no fault of a
+				// router that rode the loss out: it is to keep others off it.
+				if m == inst && (b.verdict.Health == bonding.Failed || inst.router.State() != vrrp.Active) {
 					faults = append(faults, "bond "+name+": "+b.reasons())
+					noLink = noLink && b.noLink()
 				}
 			case b.health == bonding.Degraded && b.cfg.DegradedWeight != 0:
 				parts = append(parts, healthcheck.Part{Source: "bond:" + name, Weight: b.cfg.DegradedWeight})
 			}
 		}
 	}
-	return parts, faults
+	return parts, faults, noLink && len(faults) > 0
+}
+
+// noLink reports whether a bond has failed because none of its links works.
+func (b *bond) noLink() bool {
+	return b.seen != nil && b.seen.Up && len(b.seen.Links) > 0 && b.verdict.Usable == 0
 }
 
 // reasons is why a bond has failed; while it recovers, that it must last.

@@ -62,6 +62,11 @@ func TestCase82FailedBondIsAFault(t *testing.T) {
 	s := bondedNode(t, bondedInstance)
 	s.activateOverBond("web")
 	s.bonds(bond0(""))
+	s.state("web", vrrp.Active) // it may be back in a moment
+	if !s.inst("web").router.RidesOut() {
+		t.Error("not shown")
+	}
+	s.fire()
 	s.state("web", vrrp.Fault)
 	if got := s.inst("web").faults; len(got) != 1 || got[0] != "bond bond0: no usable link; eth1: down; eth2: down" {
 		t.Errorf("faults %q", got)

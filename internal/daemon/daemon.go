@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"vrrpd/healthcheck"
+	"vrrpd/internal/beats"
 	"vrrpd/internal/config"
 	"vrrpd/internal/control"
 	"vrrpd/internal/netif"
@@ -62,6 +64,7 @@ type Daemon struct {
 	web      *web
 	lock     *lock
 	state    *stateWriter
+	beats    *beats.Page
 
 	mu       sync.Mutex // reloads, and the plan
 	plan     *config.Plan
@@ -118,6 +121,7 @@ func (d *Daemon) Run(stop, hurry context.Context) error {
 		return err
 	}
 	defer d.lock.release()
+	defer d.beats.Close()
 	if err := d.open(); err != nil {
 		return err
 	}
@@ -126,10 +130,11 @@ func (d *Daemon) Run(stop, hurry context.Context) error {
 
 // claim takes the lock and reads what the last run left. Where neither can be
 // done, the daemon runs without and says so.
-func (d *Daemon) claim(socket string) (*savedState, error) {
+func (d *Daemon) claim(socket string) (past, error) {
+	d.beats = beats.None()
 	l, err := takeLock(socket + ".lock")
 	if errors.Is(err, errRunning) {
-		return nil, err
+		return past{}, err
 	}
 	if err != nil {
 		d.warn("running without a lock: " + err.Error())
@@ -138,9 +143,15 @@ func (d *Daemon) claim(socket string) (*savedState, error) {
 	boot, err := bootID()
 	if err != nil {
 		d.warn("running without a state file: " + err.Error())
-		return &savedState{}, nil
+		return past{}, nil
 	}
-	before, err := readState(socket+".state", boot)
+	before := past{}
+	if l != nil {
+		if d.beats, before.beats, err = beats.Open(socket+".beats", boot); err != nil {
+			d.warn("an active instance will not go on where it was if vrrpd is killed and started again: " + err.Error())
+		}
+	}
+	before.state, err = readState(socket+".state", boot)
 	if err != nil {
 		d.warn("the state of the last run is not known: " + err.Error())
 	}
@@ -171,6 +182,9 @@ func (d *Daemon) open() error {
 			time.AfterFunc(after, func() { d.loop.do(do) })
 		},
 		readBonds: func() { d.bonds.watcher.Refresh() },
+		boottime:  beats.Now,
+		slot:      func(id identity) *atomic.Int64 { return d.beats.Slot(id.key()) },
+		free:      func(id identity) { d.beats.Free(id.key()) },
 	})
 	d.loop = newLoop(d.engine, poller, d.opts.Observer.Lag)
 	d.checks = newCheckRunner(d.ctx, func(c config.Check, r healthcheck.Result) {
@@ -181,34 +195,69 @@ func (d *Daemon) open() error {
 	return err
 }
 
-// serve is the daemon's life.
-func (d *Daemon) serve(stop, hurry context.Context, before *savedState) error {
-	defer d.background.Wait()
-	defer d.cancel()
+// An operation is the part of a daemon's life that needs the kernel: the loop,
+// the keeper of addresses, and those who watch interfaces and bonds.
+type operation struct {
+	d           *Daemon
+	failed      chan error
+	kept        chan struct{} // closed when the keeper is over
+	stopKeeping context.CancelFunc
+}
+
+// operate starts all of it, with the interfaces as they are.
+func (d *Daemon) operate() (*operation, netif.Snapshot, error) {
 	watcher, ifaces, err := netif.New(func(s netif.Snapshot) {
 		d.loop.do(func(now vrrp.Instant) { d.engine.interfaces(now, s) })
 		d.bonds.again() // a VLAN above a bond may be new
 	}, func(err error) { d.say(levelWarn, kindInterface, err.Error()) })
 	if err != nil {
-		return errors.Join(err, d.keeper.Close(), d.loop.poller.Close())
+		return nil, nil, errors.Join(err, d.keeper.Close(), d.loop.poller.Close())
 	}
 	d.background.Go(func() { watcher.Run(d.ctx) })
-	failed := make(chan error, 2)
-	keeping, stopKeeping := context.WithCancel(context.Background())
-	defer stopKeeping()
-	kept := make(chan struct{})
+	keeping, stop := context.WithCancel(context.Background())
+	o := &operation{d: d, failed: make(chan error, 2), kept: make(chan struct{}), stopKeeping: stop}
 	go func() {
-		defer close(kept)
+		defer close(o.kept)
 		if err := d.keeper.Run(keeping); err != nil {
-			failed <- fmt.Errorf("addresses: %w", err)
+			o.failed <- fmt.Errorf("addresses: %w", err)
 		}
 	}()
 	go func() {
 		if err := d.loop.run(); err != nil {
-			failed <- fmt.Errorf("loop: %w", err)
+			o.failed <- fmt.Errorf("loop: %w", err)
 		}
 	}()
 	d.background.Go(d.ticker)
+	return o, ifaces, nil
+}
+
+// end ends it: the routers hand over, and the addresses are taken away.
+func (o *operation) end(hurry context.Context) error {
+	d := o.d
+	d.finish(hurry)
+	d.cancel()
+	// Taking the addresses away is never hurried, only bounded: they would
+	// answer beside the next active router.
+	settling, done := context.WithTimeout(context.Background(), settlePatience)
+	defer done()
+	err := d.keeper.Settle(settling)
+	if err != nil {
+		err = fmt.Errorf("addresses may be left behind: %w", err)
+	}
+	o.stopKeeping()
+	<-o.kept
+	return errors.Join(err, d.keeper.Close())
+}
+
+// serve is the daemon's life.
+func (d *Daemon) serve(stop, hurry context.Context, before past) error {
+	defer d.background.Wait()
+	defer d.cancel()
+	o, ifaces, err := d.operate()
+	if err != nil {
+		return err
+	}
+	defer o.stopKeeping()
 	d.begin(ifaces, before)
 	d.background.Go(func() { d.bonds.run(d.ctx) })
 	listening := d.listen()
@@ -217,23 +266,14 @@ func (d *Daemon) serve(stop, hurry context.Context, before *savedState) error {
 	}
 	select {
 	case <-stop.Done():
-	case err = <-failed:
+	case err = <-o.failed:
 		d.say(levelError, kindDaemon, err.Error())
 	}
 
 	d.say(levelInfo, kindDaemon, "stopping")
-	d.finish(hurry)
-	d.cancel()
-	// Taking the addresses away is never hurried, only bounded: they would
-	// answer beside the next active router.
-	settling, done := context.WithTimeout(context.Background(), settlePatience)
-	defer done()
-	if settleErr := d.keeper.Settle(settling); settleErr != nil && err == nil {
-		err = fmt.Errorf("addresses may be left behind: %w", settleErr)
+	if ended := o.end(hurry); err == nil {
+		err = ended
 	}
-	stopKeeping()
-	<-kept
-	err = errors.Join(err, d.keeper.Close())
 	patience, patient := context.WithTimeout(hurry, settlePatience)
 	defer patient()
 	d.checks.stop()
@@ -279,7 +319,7 @@ func (d *Daemon) finish(hurry context.Context) {
 }
 
 // begin makes the plan the one in force.
-func (d *Daemon) begin(ifaces netif.Snapshot, before *savedState) {
+func (d *Daemon) begin(ifaces netif.Snapshot, before past) {
 	plan := d.plan
 	d.notifier.configure(plan.Notify)
 	d.bonds.configure(plan)
@@ -291,8 +331,8 @@ func (d *Daemon) begin(ifaces netif.Snapshot, before *savedState) {
 		}
 		d.engine.bondUpdate, d.engine.under = bonds, under // nobody else reads them yet
 		d.engine.setChecks(plan.Checks, plan.Node)
-		d.engine.apply(now, plan, before.restore())
-		leftover = before.leftovers(d.engine)
+		d.engine.apply(now, plan, before)
+		leftover = before.state.leftovers(d.engine)
 	})
 	if len(leftover.Addresses) > 0 {
 		d.keeper.Set(leftoverOwner, leftover)
@@ -351,7 +391,7 @@ func (d *Daemon) Reload(context.Context) (*control.Outcome, error) {
 	if err := d.loop.call(d.ctx, func(now vrrp.Instant) {
 		d.engine.under = under
 		d.engine.setChecks(plan.Checks, plan.Node)
-		changes = d.engine.apply(now, plan, nil)
+		changes = d.engine.apply(now, plan, past{})
 	}); err != nil {
 		return nil, err
 	}

@@ -205,7 +205,7 @@ func TestCase78Persist(t *testing.T) {
 				}
 				time.Sleep(c.later)
 				next := newScript(t)
-				next.start(oneInstance, s.saved.restore())
+				next.start(oneInstance, past{state: &s.saved})
 				inst := next.inst("web")
 				if got := inst.router.Demotion(); got != c.want || inst.persist != (c.want != vrrp.NotDemoted) {
 					t.Errorf("demotion %d, persist %v, want %d", got, inst.persist, c.want)

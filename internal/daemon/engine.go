@@ -2,10 +2,13 @@ package daemon
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
+
 	"vrrpd/bonding"
 
 	"vrrpd/healthcheck"
+	"vrrpd/internal/beats"
 	"vrrpd/internal/config"
 	"vrrpd/internal/netif"
 	"vrrpd/vip"
@@ -32,6 +35,10 @@ type outside struct {
 	saved     func() // something of the state file changed
 	again     func(after time.Duration, do func(now vrrp.Instant))
 	readBonds func() // read the bonds now; what they are like comes to bondsSeen
+
+	boottime func() int64                 // now, on the clock of the beats
+	slot     func(identity) *atomic.Int64 // where an instance notes its beats
+	free     func(identity)               // it does so no more
 }
 
 // The engine owns every virtual router. All its methods belong to the loop's
@@ -56,7 +63,8 @@ type engine struct {
 	under      map[string][]string // the bonds that carry an interface's traffic
 	timers     timers
 
-	stalled bool // the loop was frozen, and what arrived meanwhile is not all read yet
+	replaces bool // it hands over in place of a daemon that ended without a word
+	stalled  bool // the loop was frozen, and what arrived meanwhile is not all read yet
 
 	batch   *transport.Batch
 	advert  vrrp.Advert // the one being decoded, reused
@@ -116,6 +124,10 @@ func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {
 		name, want := inst.owner, inst.want(true)
 		e.then(func() { e.out.addresses.Set(name, want) })
 	case vrrp.ActionReleaseAddresses:
+		inst.beat.Store(0)
+		if e.leavesToLease(inst, a) {
+			return
+		}
 		name, want := inst.owner, inst.want(false)
 		want.Linger = a.Linger
 		e.then(func() { e.out.addresses.Set(name, want) })
@@ -196,6 +208,13 @@ func (e *engine) flushPort(now vrrp.Instant, p *port) {
 	for _, f := range failed {
 		if f.Index < len(p.queued) {
 			e.sendFailed(now, p.queued[f.Index], f)
+			p.queued[f.Index] = nil
+		}
+	}
+	at := e.out.boottime()
+	for _, inst := range p.queued {
+		if inst != nil && inst.router.State() == vrrp.Active {
+			inst.beat.Store(int64(beats.At(at, inst.router.HandingOver())))
 		}
 	}
 	clear(p.queued)
@@ -269,4 +288,10 @@ func (e *engine) expire(now vrrp.Instant, drained bool) {
 	for _, inst := range later {
 		e.timers.set(inst, inst.deadline)
 	}
+}
+
+// leavesToLease reports whether a release in place of a dead daemon leaves the
+// addresses alone: nobody has taken over, and the kernel will drop them.
+func (e *engine) leavesToLease(inst *instance, a vrrp.Action) bool {
+	return e.replaces && a.Linger == 0 && inst.cfg.Lease > 0 && inst.cfg.Handover == "hold"
 }

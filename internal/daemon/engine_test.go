@@ -32,7 +32,6 @@ func TestCase32OwnerStartsActive(t *testing.T) {
 	s.got(`
 		open eth0#2 ipv4
 		eth0#2: vrid 51 advertises 255
-		drop web 192.0.2.100/24
 		hold web 192.0.2.100/24
 		web: initialize -> active (owner)
 		saved`)

@@ -1,11 +1,14 @@
 package daemon
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"vrrpd/healthcheck"
+	"vrrpd/internal/beats"
 	"vrrpd/internal/config"
 	"vrrpd/vip"
 	"vrrpd/vrrp"
@@ -28,6 +31,11 @@ func identityOf(c *config.Instance) identity {
 	return identity{iface: c.Interface, family: family, vrid: c.VRID}
 }
 
+// key is the identity in one number.
+func (id identity) key() uint64 {
+	return beats.Key(fmt.Sprintf("%s %s %d", id.iface, id.family, id.vrid))
+}
+
 // An instance is one virtual router with all that belongs to it. It is the
 // engine's alone.
 type instance struct {
@@ -36,8 +44,9 @@ type instance struct {
 	id     identity
 	router *vrrp.Router
 	policy vrrp.Policy
-	group  *group // nil: alone
-	member int    // its place in the group
+	beat   *atomic.Int64 // see internal/beats
+	group  *group        // nil: alone
+	member int           // its place in the group
 	port   *port
 
 	slot     int // in the timers
@@ -82,8 +91,8 @@ type transitionKey struct {
 	cause vrrp.Cause
 }
 
-func newInstance(c config.Instance, form vrrp.ChecksumForm) *instance {
-	inst := &instance{id: identityOf(&c), slot: noSlot, since: time.Now(), cause: "not started yet",
+func newInstance(c config.Instance, form vrrp.ChecksumForm, beat *atomic.Int64) *instance {
+	inst := &instance{id: identityOf(&c), beat: beat, slot: noSlot, since: time.Now(), cause: "not started yet",
 		transitions: map[transitionKey]uint64{}}
 	inst.form, inst.learned = form, form != 0
 	inst.cfg = c

@@ -53,6 +53,11 @@ func (p *port) unusable() (reason string) {
 	return ""
 }
 
+// lostCarrier reports whether that is for want of a carrier alone.
+func (p *port) lostCarrier() bool {
+	return p.iface.Index != 0 && p.iface.Up && !p.iface.Carrier && p.err == nil
+}
+
 // source picks the address that an instance sends from: the one configured,
 // else the interface's primary IPv4 (RFC 9568 §5.1.1.1) or link-local IPv6
 // address (§5.1.2.1), never a virtual one unless the node owns it.

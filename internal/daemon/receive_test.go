@@ -211,7 +211,7 @@ func TestChecksumIsLearned(t *testing.T) {
 
 	t.Run("kept over a restart", func(t *testing.T) {
 		next := newScript(t)
-		next.start(oneInstance, s.saved.restore())
+		next.start(oneInstance, past{state: &s.saved})
 		if inst := next.inst("web"); inst.form != vrrp.ChecksumMessage || !inst.learned {
 			t.Errorf("form %s, learned %v", inst.form, inst.learned)
 		}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,6 +69,9 @@ func newScript(t *testing.T) *script {
 		saved:     func() { s.saved = s.e.state("boot"); s.line("saved") },
 		again:     func(after time.Duration, do func(vrrp.Instant)) { s.again = do },
 		readBonds: func() { s.line("read the bonds") },
+		boottime:  func() int64 { return int64(s.now) },
+		slot:      func(identity) *atomic.Int64 { return new(atomic.Int64) },
+		free:      func(identity) {},
 	})
 	s.e.ifaces = netif.Snapshot{
 		"eth0": {Name: "eth0", Index: 2, Up: true, Carrier: true, IPv4: addrs(own), LinkLocal: addrs("fe80::1"), Global: addrs("2001:db8::1")},
@@ -141,10 +145,10 @@ func parse(t testing.TB, toml string) *config.Plan {
 // reload makes a configuration the one in force, as the daemon does.
 func (s *script) reload(toml string) (changes []string) {
 	s.t.Helper()
-	return s.start(toml, nil)
+	return s.start(toml, past{})
 }
 
-func (s *script) start(toml string, before map[identity]restored) (changes []string) {
+func (s *script) start(toml string, before past) (changes []string) {
 	s.t.Helper()
 	plan := parse(s.t, toml)
 	s.do(func() {

@@ -105,6 +105,9 @@ func (e *engine) state(boot string) savedState {
 // restore is what a state file means for the instances of a plan.
 func (s *savedState) restore() map[identity]restored {
 	out := map[identity]restored{}
+	if s == nil {
+		return out
+	}
 	for _, i := range s.Instances {
 		r := restored{down: i.Demoted != "", hard: i.Demoted == "hard", until: i.Until}
 		switch i.Checksum {
@@ -132,6 +135,9 @@ func (s *savedState) leftovers(e *engine) vip.Want {
 		}
 	}
 	var w vip.Want
+	if s == nil {
+		return w
+	}
 	for _, i := range s.Instances {
 		if i.Owner {
 			continue
