@@ -270,6 +270,8 @@ var notifyTable = &table{name: "notify", about: "A command that is run after cha
 		limits: "as the command of a check", about: "It is called with INSTANCE|GROUP NAME ACTIVE|BACKUP|FAULT|STOP PRIORITY appended, one at a time per instance, as vrrpd's own user."},
 	{name: "instances", kind: kindStrings, when: "all", sample: `["web"]`, limits: "names of instances and groups", about: "Whose changes it is run after."},
 	{name: "keepalived_names", kind: kindBoolean, def: "false", about: "Say MASTER in place of ACTIVE."},
+	{name: "conditions", kind: kindBoolean, def: "false",
+		about: "Call it also when something is wrong with an instance and lasts, and when that is over: INSTANCE NAME CONDITION PRIORITY dual_active|owner_conflict|same_address|address_conflict|no_carrier on|off."},
 }}
 
 // A place is a table at the top of a file.

@@ -140,4 +140,5 @@ type Notify struct {
 	Command         []string
 	Instances       []string // empty: all instances and groups
 	KeepalivedNames bool
+	Conditions      bool // tell of conditions, too
 }

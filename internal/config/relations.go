@@ -25,6 +25,7 @@ func (b *builder) notify(s *section) {
 		Command:         s.texts("command"),
 		Instances:       s.texts("instances"),
 		KeepalivedNames: s.boolean("keepalived_names"),
+		Conditions:      s.boolean("conditions"),
 	})
 	b.notified = append(b.notified, s)
 	if s.given["command"] {

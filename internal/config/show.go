@@ -49,6 +49,7 @@ func (p *Plan) TOML(withDefaults bool) string {
 		w.value("command", texts(n.Command))
 		w.say("instances", texts(n.Instances), len(n.Instances) == 0)
 		w.value("keepalived_names", strconv.FormatBool(n.KeepalivedNames))
+		w.value("conditions", strconv.FormatBool(n.Conditions))
 	}
 	return w.String()
 }

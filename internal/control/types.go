@@ -43,7 +43,16 @@ type Instance struct {
 	Adverts      Adverts       `json:"adverts"`
 	NextEvent    *NextEvent    `json:"next_event,omitempty"`
 	DualActive   bool          `json:"dual_active,omitempty"`
+	Conflicts    uint64        `json:"address_conflicts"`    // claims of other hosts to the addresses, so far
+	Conditions   []Condition   `json:"conditions,omitempty"` // what is wrong and lasts
 	Warnings     []string      `json:"warnings,omitempty"`
+}
+
+// Condition is something that is wrong with an instance and lasts.
+type Condition struct {
+	Name  string    `json:"name"` // dual_active, owner_conflict, same_address, address_conflict, no_carrier
+	Since time.Time `json:"since"`
+	Text  string    `json:"text"`
 }
 
 // Priority is a priority and how it came about.

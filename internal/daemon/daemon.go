@@ -176,6 +176,7 @@ func (d *Daemon) open() error {
 		unwatch:   func(w wire) { _ = poller.Remove(w.FD()) }, // it is closed next, which removes it too
 		addresses: d.keeper,
 		tell:      d.scribe.tell,
+		notify:    d.notifier.tell,
 		took:      d.opts.Observer.Takeover,
 		saved:     d.saveState,
 		again: func(after time.Duration, do func(vrrp.Instant)) {

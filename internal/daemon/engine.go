@@ -31,6 +31,7 @@ type outside struct {
 	unwatch   func(w wire)
 	addresses addresses
 	tell      func(note) // people; see note
+	notify    func(notification)
 	took      func(time.Duration)
 	saved     func() // something of the state file changed
 	again     func(after time.Duration, do func(now vrrp.Instant))

@@ -10,6 +10,7 @@ import (
 	"vrrpd/healthcheck"
 	"vrrpd/internal/beats"
 	"vrrpd/internal/config"
+	"vrrpd/internal/control"
 	"vrrpd/vip"
 	"vrrpd/vrrp"
 	"vrrpd/vrrp/transport"
@@ -79,6 +80,9 @@ type instance struct {
 	mismatch    mismatch     // what a peer's advertisement differed in, as last told
 	mismatched  vrrp.Instant // when
 	heard       bool         // any valid advertisement, since the daemon started
+
+	conditions []control.Condition // in force, the oldest first
+	conflicts  uint64              // claims of other hosts to the addresses, so far
 
 	until     time.Time // a demotion by --for ends
 	persist   bool      // a demotion survives a restart

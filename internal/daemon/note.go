@@ -53,8 +53,11 @@ type note struct {
 type notification struct {
 	group    bool
 	name     string
-	state    string // ACTIVE BACKUP FAULT STOP
+	state    string // ACTIVE BACKUP FAULT STOP CONDITION
 	priority uint8
+
+	condition string // CONDITION: which
+	turned    string // … on or off
 }
 
 func (e *engine) tell(n note) {
@@ -65,6 +68,7 @@ func (e *engine) tell(n note) {
 // record takes a router's report: a transition, or a notice.
 func (e *engine) record(now vrrp.Instant, inst *instance, r vrrp.Record) {
 	text := r.String()
+	e.conditionsFollow(inst, r, text)
 	if !r.Transition() {
 		kind, lvl := kindWarning, levelWarn
 		switch r.Cause {
@@ -72,7 +76,7 @@ func (e *engine) record(now vrrp.Instant, inst *instance, r vrrp.Record) {
 			kind, lvl = kindDemote, levelInfo
 		case vrrp.CausePromoted:
 			kind, lvl = kindPromote, levelInfo
-		case vrrp.CausePreemptDelay, vrrp.CauseHeld, vrrp.CauseDualResolved:
+		case vrrp.CausePreemptDelay, vrrp.CauseHeld, vrrp.CauseSpeaksAgain, vrrp.CauseDualResolved:
 			lvl = levelInfo
 		case vrrp.CauseLeaving, vrrp.CauseStays:
 			kind, lvl = kindHandover, levelInfo

@@ -33,6 +33,8 @@ type notifyKey struct {
 	command string // its words, joined: a reload may renumber them
 	group   bool
 	name    string
+
+	condition string
 }
 
 // A notifyQueue exists while its command runs.
@@ -60,7 +62,10 @@ func (n *notifier) tell(what notification) {
 		if len(c.Instances) > 0 && !slices.Contains(c.Instances, what.name) {
 			continue
 		}
-		key := notifyKey{joinWords(c.Command), what.group, what.name}
+		if what.condition != "" && !c.Conditions {
+			continue
+		}
+		key := notifyKey{joinWords(c.Command), what.group, what.name, what.condition}
 		q := n.queues[key]
 		idle := q == nil
 		if idle {
@@ -99,6 +104,9 @@ func (n *notifier) run(c config.Notify, what notification) {
 		state = "MASTER"
 	}
 	command := append(slices.Clone(c.Command), kind, what.name, state, strconv.Itoa(int(what.priority)))
+	if what.condition != "" {
+		command = append(command, what.condition, what.turned)
+	}
 	out := healthcheck.Execute(n.ctx, healthcheck.ExecSpec{Command: command, Timeout: n.timeout})
 	if !out.Passed() {
 		text := "notification command " + c.Command[0] + " for " + what.name + " " + state + ": " + out.Detail()

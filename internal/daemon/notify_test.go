@@ -93,6 +93,23 @@ func TestNotifyArguments(t *testing.T) {
 	}
 }
 
+// Conditions are for those who ask, and overtake no state.
+func TestNotifyConditions(t *testing.T) {
+	b := newBell(t)
+	b.configure([]config.Notify{{Command: b.script("all", ""), Conditions: true}, {Command: b.script("states", "")}})
+	b.tell(active("web"))
+	b.tell(notification{name: "web", state: "CONDITION", priority: 100, condition: "dual_active", turned: "on"})
+	b.close(make(chan struct{}))
+	got := b.log("all")
+	slices.Sort(got)
+	if want := []string{"INSTANCE_web_ACTIVE_100", "INSTANCE_web_CONDITION_100_dual_active_on"}; !slices.Equal(got, want) {
+		t.Errorf("all: %q, want %q", got, want)
+	}
+	if got, want := b.log("states"), []string{"INSTANCE_web_ACTIVE_100"}; !slices.Equal(got, want) {
+		t.Errorf("states: %q, want %q", got, want)
+	}
+}
+
 // One command at a time for an instance, in order; what was overtaken while it
 // ran is not told. Other instances do not wait.
 func TestNotifySerialLatestWins(t *testing.T) {

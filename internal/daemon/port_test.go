@@ -81,9 +81,9 @@ func TestInterfaceFaults(t *testing.T) {
 		s.activate("web")
 		s.see(change)
 		if strings.HasSuffix(want, "carrier") { // which may be back in a moment
-			s.got("interface: " + want + "\nweb: " + want + "; staying active for another 3.00s in case that passes")
+			s.got("interface: " + want + "\nnotify web CONDITION no_carrier on\nweb: " + want + "; staying active for another 3.00s in case that passes")
 			s.fire()
-			s.got("drop web 192.0.2.100/24\nweb: active -> fault (fault)")
+			s.got("drop web 192.0.2.100/24\nnotify web CONDITION no_carrier off\nweb: active -> fault (fault)")
 		} else {
 			s.got("interface: " + want + "\ndrop web 192.0.2.100/24\nweb: active -> fault (fault)")
 		}
@@ -114,6 +114,7 @@ func TestShortLossOfCarrier(t *testing.T) {
 	s.got(`
 		eth0#2: vrid 51 advertises 100
 		interface: eth0 is up
+		notify web CONDITION no_carrier off
 		web: the carrier is back before anybody can have taken over
 		announce web`)
 	s.state("web", vrrp.Active)

@@ -65,6 +65,9 @@ func newScript(t *testing.T) *script {
 		unwatch:   func(wire) {},
 		addresses: fakeAddresses{s},
 		tell:      s.told,
+		notify: func(n notification) {
+			s.line("notify %s %s %s %s", n.name, n.state, n.condition, n.turned)
+		},
 		took:      func(d time.Duration) { s.line("took %s", d.Round(time.Millisecond)) },
 		saved:     func() { s.saved = s.e.state("boot"); s.line("saved") },
 		again:     func(after time.Duration, do func(vrrp.Instant)) { s.again = do },

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"slices"
 	"time"
 
 	"vrrpd/healthcheck"
@@ -124,6 +125,7 @@ func (e *engine) describe(now vrrp.Instant, inst *instance) control.Instance {
 	case vrrp.Backup, vrrp.Initialize:
 		i.Reasons = r.Holds()
 	}
+	i.Conditions, i.Conflicts = slices.Clone(inst.conditions), inst.conflicts
 	i.NextEvent = nextEvent(now, r)
 	i.Warnings = append(warnings(now, inst), e.bondWarnings(inst)...)
 	return i
@@ -168,8 +170,8 @@ func warnings(now vrrp.Instant, inst *instance) []string {
 		out = append(out, "no advertisement of any other router was ever heard; backups are silent, so that is usual for the first node up, "+
 			"but if another node says it is active too, a firewall drops VRRP (IP protocol 112) between them")
 	}
-	if inst.router.DualActive() {
-		out = append(out, "another router stays active beside this one; it does not hear this node: check its firewall (IP protocol 112) and the switch between")
+	for _, c := range inst.conditions {
+		out = append(out, c.Text)
 	}
 	return out
 }

@@ -71,6 +71,8 @@ var (
 	transitions      = desc("instance_transitions_total", "Transitions by state and cause.", "instance", "to", "cause")
 	demoted          = desc("instance_demoted", "1 while an operator has demoted the instance.", "instance")
 	dualActive       = desc("instance_dual_active", "1 while another router stays active beside this one.", "instance")
+	condition        = desc("instance_condition", "1 while a condition of this name is in force.", "instance", "condition")
+	conflicts        = desc("address_conflicts_total", "Claims of other hosts to addresses that the instance holds.", "instance")
 	installed        = desc("instance_addresses_installed", "Virtual addresses of the instance that the kernel has.", "instance")
 	sent             = desc("adverts_sent_total", "Advertisements sent.", "instance")
 	received         = desc("adverts_received_total", "Valid advertisements received.", "instance")
@@ -139,6 +141,10 @@ func instance(i *control.Instance, gauge func(*prometheus.Desc, float64, ...stri
 	gauge(instancePriority, float64(i.Priority.Effective), i.Name, "effective")
 	gauge(demoted, truth(i.Demoted), i.Name)
 	gauge(dualActive, truth(i.DualActive), i.Name)
+	for _, c := range i.Conditions {
+		gauge(condition, 1, i.Name, c.Name)
+	}
+	counter(conflicts, i.Conflicts, i.Name)
 	gauge(installed, float64(len(i.Installed)), i.Name)
 	counter(sent, i.Adverts.Sent, i.Name)
 	counter(received, i.Adverts.Received, i.Name)

@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write the table in docs/metrics.md")
 func full(context.Context) (*daemon.Snapshot, error) {
 	return &daemon.Snapshot{
 		Status: control.Status{UptimeSeconds: 12.5,
-			Instances: []control.Instance{{Name: "web", VRID: 51, Interface: "bond0", State: "active", Demoted: true, DualActive: true,
+			Instances: []control.Instance{{Name: "web", VRID: 51, Interface: "bond0", State: "active", Demoted: true, DualActive: true, Conflicts: 3, Conditions: []control.Condition{{Name: "address_conflict"}},
 				Priority:  control.Priority{Configured: 100, Effective: 80},
 				Installed: []string{"192.0.2.100/24", "192.0.2.101/24"},
 				Adverts:   control.Adverts{Sent: 10, Received: 5, Errors: map[string]uint64{"checksum": 3}}}},
@@ -59,6 +59,8 @@ func TestValues(t *testing.T) {
 		`vrrpd_instance_transitions_total{cause="timeout",instance="web",to="active"} 2`,
 		`vrrpd_instance_demoted{instance="web"} 1`,
 		`vrrpd_instance_dual_active{instance="web"} 1`,
+		`vrrpd_instance_condition{condition="address_conflict",instance="web"} 1`,
+		`vrrpd_address_conflicts_total{instance="web"} 3`,
 		`vrrpd_instance_addresses_installed{instance="web"} 2`,
 		`vrrpd_adverts_sent_total{instance="web"} 10`,
 		`vrrpd_adverts_received_total{instance="web"} 5`,
