@@ -4,44 +4,79 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"vrrpd/healthcheck/probe"
 )
 
 var errStuck = errors.New("the command of an earlier run was killed and does not die")
 
-// A Spec describes a check.
+// A Spec describes a check: a command, or a probe.
 type Spec struct {
 	Name     string
 	Command  []string      // absolute path of the program, then its arguments
-	Interval time.Duration // from the start of a run to the start of the next
+	Probe    probe.Probe   // in place of a command
+	Interval time.Duration // from one run to the next
 	Timeout  time.Duration // of one run; 0: Interval
-	Rise     int           // passes in a row that make it passing; 0: 1
-	Fall     int           // failures in a row that make it failing; 0: 1
-	RunAs    *Credential   // nil: this process's own identity
-	Env      []string      // "NAME=value", on top of the clean environment
+
+	// What the results mean. See Rules and Contract.
+	Rise         int
+	Fall         int
+	HoldDown     time.Duration
+	UnclearGrace time.Duration
+	Contract     Contract
+
+	// First is how long the first run waits. Later runs come whenever Offset
+	// has gone by of an interval, counted from the call of Run; the second one
+	// half an interval to one and a half after the first. See Spread.
+	First, Offset time.Duration
+
+	// The rest is about commands.
+	Grace   time.Duration   // between SIGTERM at the timeout and SIGKILL; 0: SIGKILL at once
+	RunAs   *Credential     // nil: this process's own identity
+	Env     []string        // "NAME=value", on top of the clean environment
+	Environ func() []string // more of it, asked for before every run; nil: none
+	Cgroup  *Cgroup         // nil: none
 }
 
 // A Result is one run and what it did to the verdict.
 type Result struct {
-	Check    string
-	Passed   bool
-	Verdict  Verdict
-	Changed  bool          // this run changed the verdict
-	Since    time.Time     // when the verdict last changed, or Run was called
-	Output   string        // the beginning of the output, printable UTF-8, at most OutputLimit bytes
-	Detail   string        // how the run ended: "exit status 2", "killed at the timeout of 1s"
-	Duration time.Duration // of this run
-	At       time.Time     // when this run started
-	Runs     uint64        // commands started so far, this one included
-	Overruns uint64        // runs skipped so far because the one before took too long
+	Check     string
+	Passed    bool // with a warning or without
+	Grade     Grade
+	Verdict   Verdict
+	Warning   bool          // it passes with a warning
+	Changed   bool          // this run changed the verdict
+	Since     time.Time     // when the verdict last changed, or Run was called
+	HeldUntil time.Time     // it would pass, but for HoldDown; else zero
+	Output    string        // the beginning of the output, printable UTF-8
+	Summary   string        // its first line, without performance data
+	Detail    string        // how the run ended: "exit status 2", "killed at the timeout of 1s"
+	Perf      []Perf        // performance data, with the contract Nagios
+	PerfBad   int           // values of it that were left out
+	Value     int           // the number that was read, if HasValue: see probe.Outcome
+	HasValue  bool          //
+	Duration  time.Duration // of this run
+	At        time.Time     // when this run started
+	Runs      uint64        // runs so far, this one included
+	Overruns  uint64        // runs skipped so far because there was no time for them
+	Unwatched string        // why the probe cannot tell of changes by itself; "" if it can, or never could
 }
 
-// A Check runs one command again and again.
+// A Check runs one command, or probe, again and again.
 type Check struct {
-	spec     Spec
-	report   func(Result)
-	execute  func(context.Context, ExecSpec) Outcome
-	counter  Counter
+	spec    Spec
+	report  func(Result)
+	execute func(context.Context, ExecSpec) Outcome
+	turn    chan struct{} // holds a token while something runs
+	wake    chan struct{} // holds one if the watcher wants a run
+
+	unwatched atomic.Value // string: why the watcher cannot watch; "": it can
+
+	// Whoever holds the turn owns the rest.
+	judge    Judge
+	last     Grade
 	since    time.Time
 	runs     uint64
 	overruns uint64
@@ -49,8 +84,10 @@ type Check struct {
 }
 
 // New returns a check that calls report after every run, always from the
-// goroutine of Run. A report that blocks delays the next run. An Interval of 0
-// or less counts as one second.
+// goroutine of Run. A report that blocks delays the next run. A run that comes
+// to its timeout is reported then, and once more when it is over and all is
+// known of it; the second time counts for nothing. An Interval of 0 or less
+// counts as one second.
 func New(spec Spec, report func(Result)) *Check {
 	if spec.Interval <= 0 {
 		spec.Interval = time.Second
@@ -63,79 +100,262 @@ func New(spec Spec, report func(Result)) *Check {
 		spec:    spec,
 		report:  report,
 		execute: Execute,
-		counter: NewCounter(spec.Rise, spec.Fall),
+		turn:    make(chan struct{}, 1),
+		wake:    make(chan struct{}, 1),
+		judge:   NewJudge(Rules{Rise: spec.Rise, Fall: spec.Fall, HoldDown: spec.HoldDown, UnclearGrace: spec.UnclearGrace}),
+		since:   time.Now(),
 	}
 }
 
-// Run runs the check until ctx ends: at once, and then every interval. It never
-// runs it twice at the same time; where a run takes longer than the interval,
-// the runs that should have begun meanwhile are skipped and counted. A run
-// that is under way when ctx ends is killed and not reported. Call Run once.
+// wakeGap is the least time between two runs that a watcher asks for, from
+// start to start: what changes a thousand times a second is not looked at as
+// often.
+const wakeGap = 10 * time.Millisecond
+
+// Run runs the check until ctx ends. It never runs it twice at the same time;
+// where a run takes longer than the interval, the runs that should have begun
+// meanwhile are skipped and counted. A run that is under way when ctx ends is
+// killed and not reported. Call Run once.
+//
+// A probe that notices changes by itself is run at once when it does. Such a
+// run counts towards rise and fall only if its result is another than that of
+// the run before: rise and fall are about time as well.
 func (c *Check) Run(ctx context.Context) {
-	c.since = time.Now()
-	timer := time.NewTimer(0)
+	begin := time.Now()
+	due := begin.Add(c.spec.First)
+	defer c.watching(ctx)()
+	timer := time.NewTimer(time.Until(due))
 	defer timer.Stop()
+	gap := time.NewTimer(wakeGap)
+	defer gap.Stop()
+	var wake <-chan struct{}
 	for {
+		scheduled := false
 		select {
 		case <-ctx.Done():
 			return
+		case <-gap.C:
+			wake = c.wake
+			continue
+		case <-wake:
+			if c.runs == 0 {
+				continue // the first run is to come, and will see it
+			}
 		case <-timer.C:
+			scheduled = true
 		}
-		start := time.Now()
-		out := c.once(ctx)
-		if out.Ending == Cancelled {
+		wake = nil
+		gap.Reset(wakeGap)
+		if !c.take(ctx) {
 			return
 		}
-		next := start.Add(c.spec.Interval)
-		if late := time.Since(next); late > 0 {
-			skipped := late/c.spec.Interval + 1
-			c.overruns += uint64(skipped)
-			next = next.Add(skipped * c.spec.Interval)
+		first := c.runs == 0
+		a := c.once(ctx, scheduled)
+		if a.cancelled {
+			<-c.turn
+			return
 		}
-		c.settle(out)
-		timer.Reset(time.Until(next))
+		if scheduled {
+			due = c.next(begin, due, first)
+			timer.Reset(time.Until(due))
+		}
+		c.settle(a, scheduled)
+		<-c.turn
 	}
 }
 
-// once runs the command, unless that of an earlier run refuses to die: a check
-// that hangs beyond killing must not pile up processes.
-func (c *Check) once(ctx context.Context) Outcome {
-	if c.stuck != nil {
-		select {
-		case <-c.stuck:
-			c.stuck = nil
-		default:
-			return Outcome{Ending: NotStarted, Err: errStuck, At: time.Now()}
+// next is when the run after the one that was due is due, and counts those that
+// it is too late for.
+func (c *Check) next(begin, due time.Time, first bool) time.Time {
+	interval := c.spec.Interval
+	next := due.Add(interval)
+	if first {
+		next = begin.Add(c.spec.Offset)
+		for next.Before(due.Add(interval / 2)) {
+			next = next.Add(interval)
 		}
 	}
-	c.runs++
-	out := c.execute(ctx, ExecSpec{
-		Command: c.spec.Command,
-		Env:     c.spec.Env,
-		RunAs:   c.spec.RunAs,
-		Timeout: c.spec.Timeout,
+	if late := time.Since(next); late > 0 {
+		skipped := late/interval + 1
+		c.overruns += uint64(skipped)
+		next = next.Add(skipped * interval)
+	}
+	return next
+}
+
+// take waits for the turn; false: ctx ended.
+func (c *Check) take(ctx context.Context) bool {
+	select {
+	case c.turn <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// rewatch is how long a watcher that failed is left alone.
+const rewatch = time.Second
+
+// watching follows a probe that notices changes by itself, until ctx ends. What
+// it returns waits for that.
+func (c *Check) watching(ctx context.Context) (wait func()) {
+	w, ok := c.spec.Probe.(probe.Watcher)
+	if !ok {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		pause := time.NewTimer(0)
+		defer pause.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-pause.C:
+			}
+			err := w.Watch(ctx, func() {
+				c.unwatched.Store("")
+				select {
+				case c.wake <- struct{}{}:
+				default: // one is waiting already
+				}
+			})
+			if ctx.Err() != nil {
+				return
+			}
+			if err != nil {
+				c.unwatched.Store(err.Error())
+			}
+			pause.Reset(max(rewatch, c.spec.Interval))
+		}
+	}()
+	return func() { <-done }
+}
+
+// Once runs the check by hand, in its turn, with env in place of what
+// Spec.Environ says. The result tells what the verdict would be, counts for
+// nothing, and is not reported. The error is that of ctx.
+func (c *Check) Once(ctx context.Context, env []string) (Result, error) {
+	if !c.take(ctx) {
+		return Result{}, ctx.Err()
+	}
+	defer func() { <-c.turn }()
+	a := c.attempt(ctx, slices.Concat(c.spec.Env, env), nil)
+	if a.cancelled {
+		return Result{}, ctx.Err()
+	}
+	judge := c.judge
+	judge.Add(a.grade, time.Now())
+	return c.result(a, &judge), nil
+}
+
+// An attempt is one run.
+type attempt struct {
+	grade     Grade
+	found     Result // the part of the result that the run alone tells
+	cancelled bool
+	settled   bool // it has been counted
+}
+
+// once is a run that counts.
+func (c *Check) once(ctx context.Context, scheduled bool) attempt {
+	env := c.spec.Env
+	if c.spec.Environ != nil {
+		env = slices.Concat(env, c.spec.Environ())
+	}
+	if !c.isStuck() {
+		c.runs++
+	}
+	settled := false
+	a := c.attempt(ctx, env, func(o Outcome) {
+		settled = true
+		c.settle(c.judged(o), scheduled)
 	})
-	c.stuck = out.Gone
-	return out
+	a.settled = settled
+	return a
 }
 
-// settle counts an outcome and reports it.
-func (c *Check) settle(out Outcome) {
-	changed := c.counter.Add(out.Passed())
+// attempt runs the command or the probe.
+func (c *Check) attempt(ctx context.Context, env []string, overdue func(Outcome)) attempt {
+	if c.spec.Probe != nil {
+		return c.look(ctx)
+	}
+	if c.isStuck() {
+		return c.judged(Outcome{Ending: NotStarted, Err: errStuck, At: time.Now()})
+	}
+	spec := ExecSpec{Command: c.spec.Command, Env: env, RunAs: c.spec.RunAs, Timeout: c.spec.Timeout, Grace: c.spec.Grace,
+		Cgroup: c.spec.Cgroup, Overdue: overdue}
+	if c.spec.Contract == Nagios {
+		spec.Apart, spec.OutputLimit = true, nagiosOutputLimit
+	}
+	out := c.execute(ctx, spec)
+	c.stuck = out.Gone
+	return c.judged(out)
+}
+
+// isStuck reports whether the command of an earlier run is still there: a check
+// that hangs beyond killing must not pile up processes.
+func (c *Check) isStuck() bool {
+	if c.stuck == nil {
+		return false
+	}
+	select {
+	case <-c.stuck:
+		c.stuck = nil
+		return false
+	default:
+		return true
+	}
+}
+
+// judged is what the contract makes of how a command ended.
+func (c *Check) judged(o Outcome) attempt {
+	a := attempt{grade: c.spec.Contract.grade(o), cancelled: o.Ending == Cancelled}
+	a.found = Result{Output: o.Output, Summary: c.spec.Contract.summary(o.Output), Detail: o.Detail(), Duration: o.Duration, At: o.At}
+	if c.spec.Contract == Nagios {
+		a.found.Perf, a.found.PerfBad = ParsePerf(o.Output)
+	}
+	return a
+}
+
+// look runs the probe.
+func (c *Check) look(ctx context.Context) attempt {
+	limited, cancel := context.WithTimeout(ctx, c.spec.Timeout)
+	defer cancel()
+	at := time.Now()
+	o := c.spec.Probe.Probe(limited)
+	a := attempt{grade: Bad, cancelled: ctx.Err() != nil}
+	if o.Passed {
+		a.grade = Good
+	}
+	a.found = Result{Output: o.Output, Summary: o.Output, Detail: o.Detail, Value: o.Value, HasValue: o.HasValue, Duration: time.Since(at), At: at}
+	return a
+}
+
+// settle counts an attempt and reports it.
+func (c *Check) settle(a attempt, scheduled bool) {
+	before := c.judge.Verdict()
+	another := c.last == 0 || (a.grade == Bad) != (c.last == Bad)
+	if !a.settled && (scheduled || another) {
+		c.judge.Add(a.grade, time.Now())
+	}
+	c.last = a.grade
+	changed := c.judge.Verdict() != before
 	if changed {
 		c.since = time.Now()
 	}
-	c.report(Result{
-		Check:    c.spec.Name,
-		Passed:   out.Passed(),
-		Verdict:  c.counter.Verdict(),
-		Changed:  changed,
-		Since:    c.since,
-		Output:   out.Output,
-		Detail:   out.Detail(),
-		Duration: out.Duration,
-		At:       out.At,
-		Runs:     c.runs,
-		Overruns: c.overruns,
-	})
+	r := c.result(a, &c.judge)
+	r.Changed = changed
+	c.report(r)
+}
+
+// result is what is reported of an attempt.
+func (c *Check) result(a attempt, j *Judge) Result {
+	r := a.found
+	r.Check, r.Since, r.Runs, r.Overruns = c.spec.Name, c.since, c.runs, c.overruns
+	r.Unwatched, _ = c.unwatched.Load().(string)
+	r.Grade, r.Passed = a.grade, a.grade == Good || a.grade == Warned
+	r.Verdict, r.Warning, r.HeldUntil = j.Verdict(), j.Warning(), j.Held()
+	return r
 }

@@ -2,9 +2,15 @@ package healthcheck
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"vrrpd/healthcheck/probe"
 )
 
 // A fake is a command that takes as long, and ends as, a test says.
@@ -167,9 +173,15 @@ func TestCase81_HangIsKilledAtTheTimeout(t *testing.T) {
 		c.Run(ctx)
 	}()
 
-	first, second := <-results, <-results
+	early, first, second := <-results, <-results, <-results
 	cancel()
 	<-done
+	if early.Runs != 1 || early.Duration > first.Duration {
+		t.Errorf("at the timeout: %+v", early)
+	}
+	if early.Verdict != first.Verdict || first.Runs != 1 || second.Runs != 2 {
+		t.Errorf("told twice of a run, but not the same: %+v, %+v, then %+v", early, first, second)
+	}
 	if first.Verdict != Unknown || first.Changed || second.Verdict != Failing || !second.Changed {
 		t.Errorf("verdicts %v, %v; want unknown, then failing with the second", first.Verdict, second.Verdict)
 	}
@@ -213,4 +225,200 @@ func TestRunDoesNotPileUpCommandsThatDoNotDie(t *testing.T) {
 			t.Errorf("after it was gone: %+v", results[3])
 		}
 	})
+}
+
+// A sight is a probe that a test controls.
+type sight struct {
+	looks  atomic.Int32
+	look   func(ctx context.Context, n int) probe.Outcome
+	follow func(ctx context.Context, wake func()) error
+}
+
+func (s *sight) String() string { return "a sight" }
+func (s *sight) Probe(ctx context.Context) probe.Outcome {
+	return s.look(ctx, int(s.looks.Add(1)))
+}
+func (s *sight) Watch(ctx context.Context, wake func()) error { return s.follow(ctx, wake) }
+
+func TestRunLooksAtOnceWhenTheProbeNotices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := make(chan struct{})
+		s := &sight{
+			look: func(context.Context, int) probe.Outcome {
+				select {
+				case <-down:
+					return probe.Outcome{Detail: "gone"}
+				default:
+					return probe.Outcome{Passed: true, Value: 7, HasValue: true, Output: "7"}
+				}
+			},
+			follow: func(ctx context.Context, wake func()) error {
+				wake()
+				<-down
+				for range 100 { // a burst
+					wake()
+					time.Sleep(time.Millisecond)
+				}
+				<-ctx.Done()
+				return nil
+			},
+		}
+		var results []Result
+		c := New(Spec{Name: "x", Probe: s, Interval: time.Minute, Fall: 3}, func(r Result) { results = append(results, r) })
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute-time.Second)
+		defer cancel()
+		begin := time.Now()
+		time.AfterFunc(10*time.Second, func() { close(down) })
+		c.Run(ctx)
+
+		if r := results[0]; !r.Passed || r.Value != 7 || !r.HasValue || r.Summary != "7" || r.Unwatched != "" {
+			t.Errorf("first: %+v", r)
+		}
+		// Of the runs that the burst asks for, one differs from the run before
+		// and counts. The interval makes the other two, at 1 and 2 minutes.
+		var at []time.Duration
+		failed := 0
+		for _, r := range results {
+			if !r.Passed {
+				failed++
+				if failed == 1 {
+					at = append(at, r.At.Sub(begin))
+				}
+			}
+			if r.Changed && r.Verdict == Failing {
+				at = append(at, r.At.Sub(begin))
+			}
+		}
+		if len(at) != 2 || at[0] != 10*time.Second || at[1] != 2*time.Minute {
+			t.Errorf("noticed and failing at %v, want 10s and 2m", at)
+		}
+		if failed < 5 || failed > 14 {
+			t.Errorf("%d runs for a burst of 100 in 100ms and two intervals", failed)
+		}
+	})
+}
+
+func TestRunLivesByTheIntervalWhereItCannotWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		s := &sight{
+			look: func(context.Context, int) probe.Outcome { return probe.Outcome{Passed: true} },
+			follow: func(ctx context.Context, wake func()) error {
+				if tries++; tries < 3 {
+					return errors.New("too many watches")
+				}
+				wake()
+				<-ctx.Done()
+				return nil
+			},
+		}
+		var results []Result
+		c := New(Spec{Probe: s, Interval: time.Second}, func(r Result) { results = append(results, r) })
+		ctx, cancel := context.WithTimeout(t.Context(), 4500*time.Millisecond)
+		defer cancel()
+		c.Run(ctx)
+		last := results[len(results)-1]
+		if results[1].Unwatched != "too many watches" || last.Unwatched != "" || tries != 3 || len(results) < 5 {
+			t.Errorf("%d tries, %d results, %+v, then %+v", tries, len(results), results[1], last)
+		}
+	})
+}
+
+func TestProbeTimeoutAndCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &sight{
+			look: func(ctx context.Context, _ int) probe.Outcome {
+				<-ctx.Done()
+				return probe.Outcome{Detail: "no answer"}
+			},
+			follow: func(ctx context.Context, _ func()) error { <-ctx.Done(); return nil },
+		}
+		var results []Result
+		c := New(Spec{Probe: s, Interval: time.Second, Timeout: 300 * time.Millisecond}, func(r Result) { results = append(results, r) })
+		ctx, cancel := context.WithTimeout(t.Context(), 1100*time.Millisecond)
+		defer cancel()
+		c.Run(ctx)
+		if len(results) != 1 || results[0].Passed || results[0].Duration != 300*time.Millisecond || results[0].Detail != "no answer" {
+			t.Errorf("results %+v, want one, and none of the run that was cancelled", results)
+		}
+	})
+}
+
+func TestOnceCountsForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{takes: []time.Duration{300 * time.Millisecond}, passes: func(run int) bool { return run != 1 }, begin: time.Now()}
+		var env [][]string
+		var results []Result
+		c := New(Spec{Name: "x", Interval: time.Second, Fall: 1, Env: []string{"A=1"}, Environ: func() []string { return []string{"B=2"} }},
+			func(r Result) { results = append(results, r) })
+		c.execute = func(ctx context.Context, spec ExecSpec) Outcome {
+			env = append(env, spec.Env)
+			return f.execute(ctx, spec)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+		defer cancel()
+		go func() {
+			time.Sleep(100 * time.Millisecond) // while the first run is under way
+			r, err := c.Once(ctx, []string{"B=3"})
+			if err != nil || r.Verdict != Failing || r.Passed || r.Runs != 1 || r.Changed {
+				t.Errorf("by hand: %+v, %v", r, err)
+			}
+		}()
+		c.Run(ctx)
+		if f.most != 1 {
+			t.Errorf("%d runs at once", f.most)
+		}
+		if len(results) != 3 || results[2].Runs != 3 || results[2].Verdict != Passing || results[2].Overruns != 0 {
+			t.Errorf("results %+v", results)
+		}
+		for _, r := range results {
+			if r.Verdict != Passing {
+				t.Errorf("the run by hand counts: %+v", r)
+			}
+		}
+		if diff := cmp.Diff([][]string{{"A=1", "B=2"}, {"A=1", "B=3"}, {"A=1", "B=2"}, {"A=1", "B=2"}}, env); diff != "" {
+			t.Errorf("environments (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestRunKeepsItsPlaceInTheInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, tt := range []struct {
+			first, offset time.Duration
+			want          []float64
+		}{
+			{0, 0, []float64{0, 10, 20}},
+			{100 * time.Millisecond, time.Second, []float64{.1, 11, 21}},
+			{100 * time.Millisecond, 7 * time.Second, []float64{.1, 7, 17}},
+			{900 * time.Millisecond, 9 * time.Second, []float64{.9, 9, 19}},
+		} {
+			f := &fake{takes: []time.Duration{0}}
+			runFor(t, tt.offset+20500*time.Millisecond, Spec{Interval: 10 * time.Second, First: tt.first, Offset: tt.offset}, f)
+			for i, want := range tt.want {
+				if i >= len(f.starts) || f.starts[i].Seconds() != want {
+					t.Errorf("%v, %v: runs at %v, want %v", tt.first, tt.offset, f.starts, tt.want)
+					break
+				}
+			}
+		}
+	})
+}
+
+func TestNagiosCheck(t *testing.T) {
+	results := make(chan Result, 100)
+	c := New(Spec{Command: sh("echo 'perl: locale missing' >&2; echo 'LOAD WARNING - 7 |load1=7;5;10;0'; exit 1"), Contract: Nagios, Interval: time.Hour, Timeout: 20 * time.Second},
+		func(r Result) { results <- r })
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); c.Run(ctx) }()
+	r := <-results
+	cancel()
+	<-done
+	if r.Grade != Warned || !r.Passed || r.Verdict != Passing || !r.Warning || r.Summary != "LOAD WARNING - 7" || r.Output != "LOAD WARNING - 7 |load1=7;5;10;0" {
+		t.Errorf("%+v", r)
+	}
+	if diff := cmp.Diff([]Perf{{Label: "load1", Value: 7, Warn: "5", Crit: "10", Min: "0"}}, r.Perf); diff != "" {
+		t.Errorf("performance data (-want +got):\n%s", diff)
+	}
 }

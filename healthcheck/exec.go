@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -16,10 +17,10 @@ import (
 const OutputLimit = 4 << 10
 
 const (
-	// killGrace is how long a killed command may take to be gone before it is
-	// reported all the same. Only a process in uninterruptible sleep (a hung
+	// deathPatience is how long a killed command may take to be gone before it
+	// is reported all the same. Only a process in uninterruptible sleep (a hung
 	// NFS server), or one that we may not signal, takes that long.
-	killGrace = time.Second
+	deathPatience = time.Second
 
 	// drainGrace is how long the output of a command that has exited is read
 	// on. What the command itself wrote is in the pipe by then; only a process
@@ -33,7 +34,17 @@ type ExecSpec struct {
 	Env         []string      // "NAME=value", on top of the clean environment
 	RunAs       *Credential   // nil: this process's own identity
 	Timeout     time.Duration // 0: none but the context's
+	Grace       time.Duration // between SIGTERM at the timeout and SIGKILL; 0: SIGKILL at once
 	OutputLimit int           // bytes of output kept; 0: OutputLimit
+	// Apart keeps the error output only where the command writes nothing to
+	// its standard output; else both are kept in the order of arrival.
+	Apart bool
+	// Cgroup is where the command runs, so that none of its processes can
+	// hide from being killed; nil: only the process group is killed.
+	Cgroup *Cgroup
+	// Overdue is called at the timeout, before the command is killed, with what
+	// is known by then. It must not wait.
+	Overdue func(Outcome)
 }
 
 // An Ending is the way a run ended.
@@ -94,10 +105,14 @@ func (o Outcome) Detail() string {
 	return s
 }
 
-// Execute runs a command to its end and never longer than its timeout, give or
-// take the moment that killing takes. It leaves no process of the command's
-// group, no zombie and no descriptor behind. Should a killed process not go
-// away, Execute returns nevertheless, with Outcome.Gone set.
+// Execute runs a command to its end and never longer than its timeout and
+// grace, give or take the moment that killing takes. It leaves no process of
+// the command's group or cgroup, no zombie and no descriptor behind. Should a
+// killed process not go away, Execute returns nevertheless, with Outcome.Gone
+// set. If ctx ends, the command is killed without grace.
+//
+// The grace is the command's own: what else is left of its group when it exits
+// is killed at once.
 //
 // The command is killed by the kernel should this process die (PR_SET_PDEATHSIG;
 // set-user-ID programs and the command's own children are exempt from that).
@@ -107,37 +122,54 @@ func Execute(ctx context.Context, spec ExecSpec) Outcome {
 		out.Ending = Cancelled
 		return out
 	}
-	p, r, err := launch(spec)
+	p, pipes, err := launch(spec)
 	if err != nil {
 		out.Ending, out.Err = NotStarted, err
 		return out
 	}
-	defer r.Close()
+	defer closeAll(pipes)
 
-	sink := &output{limit: spec.OutputLimit}
-	if sink.limit <= 0 {
-		sink.limit = OutputLimit
+	sinks := make([]*output, len(pipes))
+	var drained sync.WaitGroup
+	for i, r := range pipes {
+		sinks[i] = newOutput(spec.OutputLimit)
+		drained.Go(func() { sinks[i].drain(r) })
 	}
-	drained := make(chan struct{})
-	go func() {
-		defer close(drained)
-		sink.drain(r)
-	}()
 
-	p.await(ctx, spec.Timeout, &out)
+	p.await(ctx, spec, &out, func() {
+		if spec.Overdue == nil {
+			return
+		}
+		early := out
+		early.Ending, early.Duration = TimedOut, time.Since(out.At)
+		early.read(sinks)
+		spec.Overdue(early)
+	})
 
-	if err := r.SetReadDeadline(time.Now().Add(drainGrace)); err != nil {
-		r.Close() // ends the read as well
+	for _, r := range pipes {
+		if err := r.SetReadDeadline(time.Now().Add(drainGrace)); err != nil {
+			r.Close() // ends the read as well
+		}
 	}
-	<-drained
-	out.Output, out.Cut = sink.text(), sink.truncated
+	drained.Wait()
+	out.read(sinks)
 	return out
+}
+
+// read takes over what was written so far: of several outputs, the first that
+// has any.
+func (o *Outcome) read(sinks []*output) {
+	for _, s := range sinks {
+		if o.Output, o.Cut = s.text(); o.Output != "" {
+			return
+		}
+	}
 }
 
 // launch opens what the command needs and hands it to a process of its own. It
 // returns without waiting for fork and exec. The caller reads the command's
-// output from r and closes it.
-func launch(spec ExecSpec) (p *process, r *os.File, err error) {
+// output from the pipes and closes them.
+func launch(spec ExecSpec) (p *process, pipes []*os.File, err error) {
 	if len(spec.Command) == 0 {
 		return nil, nil, errors.New("no command")
 	}
@@ -145,31 +177,43 @@ func launch(spec ExecSpec) (p *process, r *os.File, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		null.Close()
-		return nil, nil, err
+	files := []*os.File{null}
+	count := 1
+	if spec.Apart {
+		count = 2
+	}
+	for range count {
+		r, w, err := os.Pipe()
+		if err != nil {
+			closeAll(files)
+			closeAll(pipes)
+			return nil, nil, err
+		}
+		pipes, files = append(pipes, r), append(files, w)
+	}
+	if !spec.Apart {
+		files = append(files, files[1])
 	}
 	p = newProcess(spec.Command, &os.ProcAttr{
 		Dir:   "/",
 		Env:   environ(spec.RunAs, spec.Env),
-		Files: []*os.File{null, w, w},
+		Files: files,
 		Sys: &syscall.SysProcAttr{
 			Setpgid:    true,
 			Pdeathsig:  syscall.SIGKILL,
 			Credential: spec.RunAs.system(),
 		},
-	})
+	}, spec.Cgroup)
 	go p.live()
-	return p, r, nil
+	return p, pipes, nil
 }
 
-// await waits for the process, kills it when its time is over and fills in how
+// await waits for the process, ends it when its time is over and fills in how
 // it ended.
-func (p *process) await(ctx context.Context, timeout time.Duration, out *Outcome) {
+func (p *process) await(ctx context.Context, spec ExecSpec, out *Outcome, overdue func()) {
 	var over <-chan time.Time
-	if timeout > 0 {
-		t := time.NewTimer(timeout)
+	if spec.Timeout > 0 {
+		t := time.NewTimer(spec.Timeout)
 		defer t.Stop()
 		over = t.C
 	}
@@ -178,12 +222,14 @@ func (p *process) await(ctx context.Context, timeout time.Duration, out *Outcome
 	case <-p.gone:
 	case <-over:
 		cut = TimedOut
+		overdue()
+		p.giveGrace(ctx, spec.Grace)
 	case <-ctx.Done():
 		cut = Cancelled
 	}
 	if cut != 0 {
-		err := p.kill()
-		t := time.NewTimer(killGrace)
+		err := p.end(unix.SIGKILL)
+		t := time.NewTimer(deathPatience)
 		defer t.Stop()
 		select {
 		case <-p.gone:
@@ -198,11 +244,25 @@ func (p *process) await(ctx context.Context, timeout time.Duration, out *Outcome
 	switch status := p.status; {
 	case p.err != nil:
 		out.Ending, out.Err = NotStarted, p.err
-	case cut != 0 && status.Signaled() && status.Signal() == syscall.SIGKILL:
+	case cut != 0: // whatever it made of that
 		out.Ending = cut
 	case status.Signaled():
 		out.Ending, out.Signal = Signalled, status.Signal()
-	default: // even if it was about to be killed
+	default:
 		out.Ending, out.Status = Exited, status.ExitStatus()
+	}
+}
+
+// giveGrace asks the process to end, and waits for that as long as it may take.
+func (p *process) giveGrace(ctx context.Context, grace time.Duration) {
+	if grace <= 0 || p.end(unix.SIGTERM) != nil {
+		return
+	}
+	t := time.NewTimer(grace)
+	defer t.Stop()
+	select {
+	case <-p.gone:
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }

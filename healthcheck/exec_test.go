@@ -287,6 +287,91 @@ func TestExecuteIsNotHeldByAnEscapedGrandchild(t *testing.T) {
 	}
 }
 
+func TestExecuteAsksBeforeItKills(t *testing.T) {
+	var early Outcome
+	spec := func(script string, grace time.Duration) ExecSpec {
+		early = Outcome{}
+		return ExecSpec{Command: sh(script), Timeout: 200 * time.Millisecond, Grace: grace, Overdue: func(o Outcome) { early = o }}
+	}
+	out := run(t, spec(`trap 'echo bye; exit 0' TERM; echo $$; while :; do sleep 0.01; done`, time.Minute))
+	if out.Ending != TimedOut || out.Detail() != "killed at the timeout of 200ms" || !strings.HasSuffix(out.Output, "\nbye") {
+		t.Errorf("one that listens: %s, %q", out.Detail(), out.Output)
+	}
+	if early.Ending != TimedOut || early.Detail() != out.Detail() || early.Duration > out.Duration || !strings.HasPrefix(out.Output, early.Output+"\n") {
+		t.Errorf("at the timeout: %s after %v, %q", early.Detail(), early.Duration, early.Output)
+	}
+	groupGone(t, out.Output)
+
+	out = run(t, spec(`trap '' TERM; echo $$; while :; do sleep 300; done`, 300*time.Millisecond))
+	if out.Ending != TimedOut || out.Duration < 500*time.Millisecond || out.Duration > 10*time.Second {
+		t.Errorf("one that does not: %s after %v", out.Detail(), out.Duration)
+	}
+	groupGone(t, out.Output)
+
+	// The whole group is asked, and what outlives the command is killed.
+	out = run(t, spec(`echo $$; (trap '' TERM; sleep 300) & sleep 300`, time.Minute))
+	if out.Ending != TimedOut || out.Duration > 10*time.Second {
+		t.Errorf("a group: %s after %v", out.Detail(), out.Duration)
+	}
+	groupGone(t, out.Output)
+
+	out = run(t, spec("exit 3", time.Minute))
+	if out.Detail() != "exit status 3" || early.Ending != 0 {
+		t.Errorf("in time: %s, overdue %v", out.Detail(), early.Ending)
+	}
+}
+
+func TestExecuteKeepsTheErrorOutputApart(t *testing.T) {
+	for script, want := range map[string]string{
+		"echo err >&2; echo out": "out",
+		"echo err >&2":           "err",
+		"exit 0":                 "",
+	} {
+		if out := run(t, ExecSpec{Command: sh(script), Apart: true}); out.Output != want {
+			t.Errorf("%s: %q, want %q", script, out.Output, want)
+		}
+	}
+}
+
+// A daemon that runs as somebody else than root and was given capabilities by
+// its service manager does not hand them on.
+func TestExecuteHandsOnNoCapabilities(t *testing.T) {
+	need(t, os.Geteuid() == 0, "root")
+	exe := openExecutable(t)
+	for _, uid := range []uint32{0, 4242} {
+		cmd := exec.Command(exe)
+		cmd.Env = []string{helper + "=ambient"}
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Credential:  &syscall.Credential{Uid: uid, Gid: uid},
+			AmbientCaps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_SETUID, unix.CAP_SETGID},
+		}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		if len(lines) < 3 || !strings.HasPrefix(lines[0], "CapAmb:") || strings.HasSuffix(lines[0], "\t0000000000000000") {
+			t.Fatalf("as uid %d the helper has no ambient capabilities, so nothing is tested: %q", uid, lines)
+		}
+		for _, l := range lines[1:] {
+			// Root as such has all there are, by exec.
+			if (uid != 0 || strings.HasPrefix(l, "CapAmb:")) && !strings.HasSuffix(l, "\t0000000000000000") {
+				t.Errorf("as uid %d, a command has %s", uid, l)
+			}
+		}
+	}
+}
+
+// openExecutable is this test's program where others can execute it.
+func openExecutable(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write(t, "helper", string(data))
+}
+
 func TestExecuteEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	mark := filepath.Join(t.TempDir(), "started")
@@ -312,10 +397,10 @@ func TestExecuteReturnsWhenAProcessDoesNotDie(t *testing.T) {
 	// Uninterruptible sleep cannot be made at will, but a fork or exec that
 	// hangs takes the same road: live is not called yet, so there is nothing
 	// to kill, and nothing ends.
-	p := newProcess([]string{"/bin/sleep", "300"}, &os.ProcAttr{Sys: &syscall.SysProcAttr{Setpgid: true}})
+	p := newProcess([]string{"/bin/sleep", "300"}, &os.ProcAttr{Sys: &syscall.SysProcAttr{Setpgid: true}}, nil)
 	var out Outcome
 	out.At = time.Now()
-	p.await(t.Context(), time.Millisecond, &out)
+	p.await(t.Context(), ExecSpec{Timeout: time.Millisecond}, &out, func() {})
 	if out.Ending != TimedOut || out.Gone == nil {
 		t.Fatalf("ended %v, still there: %v", out.Ending, out.Gone != nil)
 	}

@@ -23,6 +23,24 @@ func TestMain(m *testing.M) {
 		// A daemon that is killed while its check runs.
 		out := Execute(context.Background(), ExecSpec{Command: []string{"/bin/sh", "-c", `echo $$ > "$0"; exec sleep 300`, os.Args[1]}})
 		fmt.Println(out.Detail())
+	case "ambient":
+		// A daemon with capabilities that its service manager gave it: what it
+		// has, then what its commands have, as itself and as another user.
+		status, err := os.ReadFile("/proc/self/status")
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		for line := range strings.Lines(string(status)) {
+			if strings.HasPrefix(line, "CapAmb:") {
+				fmt.Print(line)
+			}
+		}
+		spec := ExecSpec{Command: []string{"/bin/grep", "-E", "^Cap(Prm|Eff|Amb):", "/proc/self/status"}}
+		for _, spec.RunAs = range []*Credential{nil, {User: "x", UID: 4243, GID: 4243, Home: "/"}} {
+			out := Execute(context.Background(), spec)
+			fmt.Println(out.Output)
+		}
 	case "namespace":
 		// A daemon in a user namespace that maps root alone.
 		fmt.Println("default user:", DefaultUser().User)

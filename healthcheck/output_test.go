@@ -36,8 +36,8 @@ func TestOutputText(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			o := &output{limit: tt.limit}
 			o.drain(iotest.OneByteReader(strings.NewReader(tt.in)))
-			if got := o.text(); got != tt.want || o.truncated != tt.cut {
-				t.Errorf("got %q, cut %v; want %q, %v", got, o.truncated, tt.want, tt.cut)
+			if got, cut := o.text(); got != tt.want || cut != tt.cut {
+				t.Errorf("got %q, cut %v; want %q, %v", got, cut, tt.want, tt.cut)
 			}
 		})
 	}
@@ -50,7 +50,7 @@ func FuzzOutputText(f *testing.F) {
 		const limit = 32
 		o := &output{limit: limit}
 		o.drain(strings.NewReader(string(in)))
-		got := o.text()
+		got, _ := o.text()
 		if len(got) > limit || !utf8.ValidString(got) || strings.ContainsAny(got, "\x00\x1b\r\x7f") {
 			t.Errorf("%q becomes %q", in, got)
 		}

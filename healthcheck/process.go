@@ -15,12 +15,13 @@ import (
 // A process is one command from fork to reaping. Its process group bears its
 // own pid.
 type process struct {
-	argv []string
-	attr *os.ProcAttr
+	argv   []string
+	attr   *os.ProcAttr
+	cgroup *Cgroup // nil: none
 
 	mu     sync.Mutex
-	pid    int  // of the group; 0 before it is started and after it is reaped
-	doomed bool // kill was asked for
+	pid    int            // of the group; 0 before it is started and after it is reaped
+	doomed syscall.Signal // the last that end was asked for
 
 	// gone is closed at the very end. Only then may the rest be read.
 	gone   chan struct{}
@@ -29,8 +30,8 @@ type process struct {
 	ended  time.Time
 }
 
-func newProcess(argv []string, attr *os.ProcAttr) *process {
-	return &process{argv: argv, attr: attr, gone: make(chan struct{})}
+func newProcess(argv []string, attr *os.ProcAttr, cgroup *Cgroup) *process {
+	return &process{argv: argv, attr: attr, cgroup: cgroup, gone: make(chan struct{})}
 }
 
 // live starts the command, waits for it, kills what is left of its group and
@@ -46,18 +47,25 @@ func (p *process) live() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
-	child, err := os.StartProcess(p.argv[0], p.argv, p.attr)
-	closeAll(p.attr.Files)
+	dropAmbient()
+	defer closeAll(p.attr.Files)
+	for !p.lead() {
+	}
+}
+
+// lead is one life of the command; false: it has to be lived again.
+func (p *process) lead() (done bool) {
+	child, inside, err := p.cgroup.start(p.argv, p.attr)
 	if err != nil {
 		p.err, p.ended = startError(err), time.Now()
-		return
+		return true
 	}
 	p.mu.Lock()
 	p.pid = child.Pid
-	if p.doomed {
+	if p.doomed != 0 {
 		// Its time ran out during fork and exec. The group exists by now,
 		// since StartProcess returns after the child's exec.
-		p.signal()
+		p.signal(p.doomed)
 	}
 	p.mu.Unlock()
 
@@ -68,34 +76,47 @@ func (p *process) live() {
 	// belongs to nobody else. Reaped first, the number could be a stranger's.
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.signal()
+	p.signal(unix.SIGKILL)
 	p.pid = 0
 	state, err := child.Wait()
 	if err != nil {
 		p.err = fmt.Errorf("wait for pid %d: %w", child.Pid, err)
-		return
+		return true
 	}
 	p.status = state.Sys().(syscall.WaitStatus)
+	return p.doomed != 0 || !inside || p.cgroup.all.believes(p.status)
 }
 
-// kill ends the whole process group, now or as soon as it exists.
-func (p *process) kill() error {
+// end signals the whole process group, now or as soon as it exists. SIGKILL
+// goes to all of the cgroup as well.
+func (p *process) end(sig syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.doomed = true
-	return p.signal()
+	p.doomed = sig
+	return p.signal(sig)
 }
 
-// signal sends SIGKILL to the group. The kernel does this in one go: a member
-// that forks meanwhile either is killed with its child or does not get to fork.
-func (p *process) signal() error {
+// signal sends a signal to the group. The kernel does this in one go: a member
+// that forks meanwhile either gets it with its child or does not get to fork.
+func (p *process) signal(sig syscall.Signal) error {
 	if p.pid == 0 {
 		return nil
 	}
-	if err := unix.Kill(-p.pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+	if err := unix.Kill(-p.pid, sig); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("kill process group %d: %w", p.pid, err)
 	}
+	if sig == unix.SIGKILL {
+		return p.cgroup.kill()
+	}
 	return nil
+}
+
+// dropAmbient clears the ambient capabilities of this thread, which commands
+// would inherit over exec(2) from a daemon that runs as somebody else than root
+// and got its capabilities that way (capabilities(7)). The daemon's own are not
+// touched by it. A kernel before Linux 4.3 has none to clear.
+func dropAmbient() {
+	_ = unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 }
 
 // awaitExit returns when the child has exited, leaving it a zombie. Any error

@@ -61,3 +61,11 @@ func (c *Counter) Add(passed bool) (changed bool) {
 	c.verdict = verdict
 	return true
 }
+
+// fail sets the verdict to failing as though enough failures had come in a row,
+// and reports whether that changed it.
+func (c *Counter) fail() (changed bool) {
+	changed = c.verdict != Failing
+	c.verdict, c.last, c.streak = Failing, false, max(c.rise, c.fall, 1)
+	return changed
+}

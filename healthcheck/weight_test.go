@@ -85,18 +85,52 @@ func TestContribution(t *testing.T) {
 }
 
 func TestAssess(t *testing.T) {
+	of := func(name string, weight int, v Verdict) Tracked {
+		return Tracked{Name: name, Weight: weight, Verdict: v}
+	}
 	parts, faults, holds := Assess([]Tracked{
-		{"down", -20, Failing}, {"fine", -30, Passing}, {"new", -40, Unknown},
-		{"bonus", 10, Passing}, {"lost", 11, Failing}, {"later", 12, Unknown},
-		{"bad", 0, Failing}, {"good", 0, Passing}, {"open", 0, Unknown}, {"worse", 0, Failing},
+		of("down", -20, Failing), of("fine", -30, Passing), of("new", -40, Unknown),
+		of("bonus", 10, Passing), of("lost", 11, Failing), of("later", 12, Unknown),
+		of("bad", 0, Failing), of("good", 0, Passing), of("open", 0, Unknown), of("worse", 0, Failing),
+		{Name: "presumed bad", Initial: Failing}, {Name: "presumed good", Initial: Passing},
+		{Name: "number", Number: true, Verdict: Failing, Value: 3},
 	})
 	if diff := cmp.Diff([]Part{{"check:down", -20}, {"check:bonus", 10}}, parts); diff != "" {
 		t.Errorf("parts (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"check bad is failing", "check worse is failing"}, faults); diff != "" {
+	bad := []string{"check bad is failing", "check worse is failing", "check presumed bad has no verdict yet, which counts as failing"}
+	if diff := cmp.Diff(bad, faults); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"check open has no verdict yet"}, holds); diff != "" {
 		t.Errorf("holds (-want +got):\n%s", diff)
+	}
+}
+
+func TestAdds(t *testing.T) {
+	tests := []struct {
+		name string
+		t    Tracked
+		want int
+	}{
+		{"no verdict counts for nothing", Tracked{Weight: -20}, 0},
+		{"or as failing", Tracked{Weight: -20, Initial: Failing}, -20},
+		{"or as passing", Tracked{Weight: 20, Initial: Passing}, 20},
+		{"the verdict counts as soon as there is one", Tracked{Weight: -20, Initial: Failing, Verdict: Passing}, 0},
+		{"a warning", Tracked{Weight: -20, WarningWeight: -5, Verdict: Passing, Warning: true}, -5},
+		{"a warning beside a weight that is added while passing", Tracked{Weight: 20, WarningWeight: -5, Verdict: Passing, Warning: true}, 15},
+		{"no warning", Tracked{Weight: -20, WarningWeight: -5, Verdict: Passing}, 0},
+		{"failing outranks a warning", Tracked{Weight: -20, WarningWeight: -5, Verdict: Failing, Warning: true}, -20},
+		{"a warning of a check that can fault", Tracked{WarningWeight: -5, Verdict: Passing, Warning: true}, -5},
+		{"a number", Tracked{Number: true, Value: -7, Verdict: Passing}, -7},
+		{"a number outranks the weights", Tracked{Number: true, Weight: 20, Value: 7, Verdict: Passing}, 7},
+		{"a number that cannot be read", Tracked{Number: true, Weight: -20, Value: 7, Verdict: Failing}, 0},
+		{"a number too great", Tracked{Number: true, Value: 1000, Verdict: Passing}, 253},
+		{"a number too small", Tracked{Number: true, Value: -1000, Verdict: Passing}, -253},
+	}
+	for _, tt := range tests {
+		if got := tt.t.Adds(); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
 	}
 }

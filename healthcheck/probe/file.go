@@ -151,8 +151,12 @@ func readBeginning(path string, limit int) (string, error) {
 	if !st.Mode().IsRegular() {
 		return "", errNotRegular
 	}
-	b, err := io.ReadAll(io.LimitReader(f, int64(limit)))
-	return string(b), err
+	b := make([]byte, limit)
+	n, err := io.ReadFull(f, b)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return "", err
+	}
+	return string(b[:n]), nil
 }
 
 // Watch notices that the file is made, written, renamed or removed.
