@@ -262,7 +262,7 @@ var announceTable = &table{name: "instance.NAME.announce", about: "How the addre
 
 var groupTable = &table{name: "group.NAME", about: "Instances that move together.", keys: []key{
 	{name: "instances", kind: kindStrings, required: true, sample: `["web"]`,
-		limits: "instances of the same priority and preempt, in no other group", about: "The members. One that is in fault takes the others along."},
+		limits: "instances of the same priority, preempt and handover, in no other group", about: "The members. One that is in fault takes the others along."},
 }}
 
 var notifyTable = &table{name: "notify", about: "A command that is run after changes of state.", keys: []key{

@@ -209,6 +209,9 @@ func (b *builder) alike(s *section, i int, first, member *instance) {
 	case first.Preempt != member.Preempt:
 		s.failItem("instances", i, fmt.Sprintf("instance %s has preempt = %t, instance %s has %t: the group would never settle",
 			member.Name, member.Preempt, first.Name, first.Preempt), "give all members the same preempt")
+	case first.Handover != member.Handover:
+		s.failItem("instances", i, fmt.Sprintf("instance %s has handover = %q, instance %s has %q: one would go while the other stays",
+			member.Name, member.Handover, first.Name, first.Handover), "give all members the same handover")
 	}
 }
 
