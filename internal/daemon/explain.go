@@ -45,6 +45,9 @@ func (e *engine) why(inst *instance) []string {
 	switch r.State() {
 	case vrrp.Active:
 		out = append(out, "it is active because: "+inst.cause)
+		for _, c := range inst.conditions {
+			out = append(out, c.Name+" since "+c.Since.Format("15:04:05")+": "+c.Text)
+		}
 	case vrrp.Backup:
 		if a := r.ActiveRouter(); a.Address.IsValid() {
 			relation := "as high as"
@@ -105,7 +108,7 @@ func (e *engine) waitingFor(inst *instance) []string {
 func (e *engine) changes(now vrrp.Instant, inst *instance) []string {
 	r := inst.router
 	var out []string
-	if next := nextEvent(now, r); next != nil && r.State() != vrrp.Active {
+	if next := nextEvent(now, r); next != nil && (r.State() != vrrp.Active || r.RidesOut()) {
 		out = append(out, fmt.Sprintf("in %.2fs: %s", next.InSeconds, next.What))
 	}
 	switch r.State() {

@@ -108,6 +108,9 @@ func TestShortLossOfCarrier(t *testing.T) {
 	s := started(t, oneInstance)
 	s.activate("web")
 	s.see(func(i *netif.Interface) { i.Carrier = false })
+	if i := s.e.describe(s.now, s.inst("web")); i.NextEvent.What != "goes to fault unless the carrier is back" || len(i.Conditions) != 1 {
+		t.Errorf("shown as %+v, %+v", i.NextEvent, i.Conditions)
+	}
 	s.forget()
 	s.wait(200 * time.Millisecond)
 	s.see(func(i *netif.Interface) { i.Carrier = true })

@@ -143,8 +143,11 @@ func nextEvent(now vrrp.Instant, r *vrrp.Router) *control.NextEvent {
 		next.What = "the start delay ends"
 	case vrrp.Active:
 		next.What = "sends an advertisement"
-		if r.HandingOver() {
+		switch {
+		case r.HandingOver():
 			next.What = "says again that it hands over"
+		case r.RidesOut():
+			next.What = "goes to fault unless the carrier is back"
 		}
 	case vrrp.Backup:
 		switch preemptAt, delayed := r.PreemptAt(); {
