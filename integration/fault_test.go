@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"vrrpd/internal/lab"
 )
 
@@ -27,9 +29,12 @@ type member struct {
 	host       *lab.Host
 	vrrpd      *node
 	keepalived *keepalived
+
+	stopping, frozen bool // the daemon that runs now
 }
 
 func (m *member) start() {
+	m.stopping, m.frozen = false, false
 	if m.vrrpd != nil {
 		m.vrrpd.start()
 		return
@@ -42,6 +47,18 @@ func (m *member) proc() *lab.Process {
 		return m.vrrpd.proc
 	}
 	return m.keepalived.proc
+}
+
+// kill, term, freeze, thaw and signal do that to the daemon, if it lives.
+func (m *member) kill()   { m.proc().Kill() }
+func (m *member) term()   { m.stopping = true; m.signal(unix.SIGTERM) }
+func (m *member) freeze() { m.frozen = true; m.proc().Stop() }
+func (m *member) thaw()   { m.frozen = false; m.proc().Cont() }
+
+func (m *member) signal(sig unix.Signal) {
+	if !m.proc().Exited() {
+		_ = unix.Kill(m.proc().Pid, sig) // it may end just now
+	}
 }
 
 // moves counts how often the daemon became active since it was started.
