@@ -42,6 +42,7 @@ func (m *member) start() {
 	m.keepalived.start()
 }
 
+// proc is the daemon that was started last, nil before.
 func (m *member) proc() *lab.Process {
 	if m.vrrpd != nil {
 		return m.vrrpd.proc
@@ -116,11 +117,27 @@ func (p *duo) member(name, kind, prefix string, priority int, more string) *memb
 	return m
 }
 
-// begin starts both, waits until a serves and b is its backup, and the client
-// begins to watch.
+// duosOf makes a pair of each of these kinds and begins them together.
+func duosOf(t *testing.T, interval time.Duration, more string, kinds ...[2]string) []*duo {
+	t.Helper()
+	var duos []*duo
+	for _, k := range kinds {
+		duos = append(duos, newDuo(t, k[0], k[1], interval, more))
+		duos[len(duos)-1].a.start()
+	}
+	for _, p := range duos {
+		p.begin()
+	}
+	return duos
+}
+
+// begin starts whoever does not run yet, waits until a serves and b is its
+// backup, and has the client begin to watch.
 func (p *duo) begin() *duo {
 	p.t.Helper()
-	p.a.start()
+	if p.a.proc() == nil {
+		p.a.start()
+	}
 	p.a.host.WaitHas(vip, 10*time.Second)
 	p.who = p.client.WhoHas(vip, 200)
 	p.b.start()

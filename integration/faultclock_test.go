@@ -29,7 +29,7 @@ func TestFaultClock(t *testing.T) {
 		}
 		sent := a.instance("web").Adverts.Sent
 		// Longer than a lease and than any timer of the two.
-		lab.Until(t, 30*time.Second, "more advertisements", func() bool { return a.instance("web").Adverts.Sent >= sent+7 })
+		lab.Until(t, 30*time.Second, "more advertisements", func() bool { return a.instance("web").Adverts.Sent >= sent+6 })
 		for i, n := range []*node{a, b} {
 			inst := n.instance("web")
 			if inst.Transitions != moves[i] || inst.State != []string{"active", "backup"}[i] {

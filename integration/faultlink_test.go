@@ -12,10 +12,7 @@ import (
 // takes over when the protocol says so, and each way there is one owner.
 func TestFaultCut(t *testing.T) {
 	t.Parallel()
-	var duos []*duo
-	for _, kinds := range [][2]string{{"vrrpd", "vrrpd"}, {"vrrpd", "keepalived"}, {"keepalived", "vrrpd"}} {
-		duos = append(duos, newDuo(t, kinds[0], kinds[1], 100*time.Millisecond, "").begin())
-	}
+	duos := duosOf(t, 100*time.Millisecond, "", [2]string{"vrrpd", "vrrpd"}, [2]string{"vrrpd", "keepalived"}, [2]string{"keepalived", "vrrpd"})
 	for _, p := range duos {
 		cut := time.Now()
 		p.sw.Cut(p.a.host)
@@ -31,6 +28,35 @@ func TestFaultCut(t *testing.T) {
 		p.tell("link healed", healed)
 		if two := p.who.Since(cut).TwoOwners(); two > time.Second {
 			t.Errorf("%s: two owners for %v", p.name, two)
+		}
+	}
+}
+
+// TestFaultBlip takes the carrier from the active node for 200 ms: the client
+// misses those, the peer does not notice. (keepalived makes a fault and a whole
+// down interval of it.)
+func TestFaultBlip(t *testing.T) {
+	t.Parallel()
+	const length = 200 * time.Millisecond
+	duos := duosOf(t, time.Second, "", [2]string{"vrrpd", "vrrpd"}, [2]string{"vrrpd", "keepalived"})
+	before, since, without := map[*duo]int{}, map[*duo]time.Time{}, map[*duo]time.Duration{}
+	began := time.Now()
+	for _, p := range duos {
+		before[p], since[p] = p.b.moves(), p.a.vrrpd.instance("web").Since
+		without[p] = p.sw.Flap(p.a.host, length)
+	}
+	time.Sleep(duos[0].down() + 500*time.Millisecond) // whoever was to act has done so
+	for _, p := range duos {
+		p.oneOwner(p.a, 10*time.Second)
+		if now := p.b.moves(); now != before[p] {
+			t.Errorf("%s: the peer took over", p.name)
+		}
+		if i := p.a.vrrpd.instance("web"); i.State != "active" || !i.Since.Equal(since[p]) {
+			t.Errorf("%s: a is %s since %s, was active since %s\n%s", p.name, i.State, i.Since, since[p], p.a.vrrpd.must("events"))
+		}
+		p.tell("200 ms without carrier", began)
+		if seen := p.echo.Since(began); seen.LongestGap > without[p]+unnoticed {
+			t.Errorf("%s: %v without carrier cost %v", p.name, without[p], seen.LongestGap)
 		}
 	}
 }

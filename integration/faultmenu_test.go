@@ -36,6 +36,12 @@ var networkFaults = []fault{
 // allFaults can be done to vrrpd without damaging what is not its own.
 var allFaults = append([]fault{
 	{"kill and start", func(_ *faultStory, m *member) { m.kill(); m.start() }},
+	{"kill and release", func(s *faultStory, m *member) {
+		m.kill()
+		if out, err := m.host.Try(program(s.t, "vrrpd"), "-c", m.vrrpd.file, "release"); err != nil {
+			s.say("release on %s: %v: %s", m.host.Name, err, out)
+		}
+	}},
 	{"stop at once", func(_ *faultStory, m *member) {
 		m.term()
 		time.Sleep(5 * time.Millisecond)

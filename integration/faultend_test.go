@@ -1,0 +1,117 @@
+package integration
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"vrrpd/internal/lab"
+)
+
+// Unclean ends: whatever way a daemon ends, its addresses must not stay behind
+// to answer beside those of its successor.
+
+// TestFaultKillRelease: case 72 of the conformance list. After a kill
+// `vrrpd release` hands over: the peer takes over at once instead of after its
+// down interval, no request is lost, and nothing is left behind.
+func TestFaultKillRelease(t *testing.T) {
+	t.Parallel()
+	const interval = time.Second
+	duos := duosOf(t, interval, "", [2]string{"vrrpd", "vrrpd"}, [2]string{"vrrpd", "keepalived"})
+	release := func(n *node) (string, error) { return n.host.Try(program(t, "vrrpd"), "-c", n.file, "release") }
+	for _, p := range duos {
+		n := p.a.vrrpd
+		killed := time.Now()
+		p.a.kill()
+		if out, err := release(n); err != nil {
+			t.Fatalf("%s: release: %v\n%s", p.name, err, out)
+		}
+		if n.host.Has(vip) {
+			t.Errorf("%s: the address is there after the release", p.name)
+		}
+		p.oneOwner(p.b, 10*time.Second)
+		// Skew_Time after the news, instead of the down interval after the last advertisement.
+		if took := p.answered(p.b, killed, time.Second); took > p.down()-interval {
+			t.Errorf("%s: b answered after %v: it was not told", p.name, took)
+		}
+		p.unnoticed("kill and release", killed)
+		p.tell("SIGKILL and release", killed)
+		if two := p.who.Since(killed).TwoOwners(); two > patience {
+			t.Errorf("%s: two owners for %v", p.name, two)
+		}
+		if out, err := release(n); err != nil {
+			t.Errorf("%s: a second release has nothing to do, and says %v\n%s", p.name, err, out)
+		}
+		n.start()
+		if _, err := release(n); err == nil {
+			t.Errorf("%s: release beside a running daemon", p.name)
+		}
+	}
+	for _, p := range duos {
+		p.oneOwner(p.a, 20*time.Second)
+	}
+}
+
+// TestFaultKillRestart kills the active daemon and starts it again within three
+// intervals: it goes on, and nobody notices, the peer included.
+func TestFaultKillRestart(t *testing.T) {
+	t.Parallel()
+	duos := duosOf(t, time.Second, "", [2]string{"vrrpd", "vrrpd"}, [2]string{"vrrpd", "keepalived"})
+	before, began := map[*duo]int{}, time.Now()
+	for _, p := range duos {
+		before[p] = p.b.moves()
+		for range 3 {
+			p.a.kill()
+			killed := time.Now()
+			p.a.start()
+			lab.Until(t, 10*time.Second, "a to be active", func() bool { return p.a.vrrpd.instance("web").State == "active" })
+			t.Logf("%s: active again %v after the kill", p.name, time.Since(killed).Round(time.Millisecond))
+			if i := p.a.vrrpd.instance("web"); i.Transitions > 1 {
+				t.Errorf("%s: %d transitions to come back\n%s", p.name, i.Transitions, p.a.vrrpd.must("events"))
+			}
+		}
+	}
+	time.Sleep(duos[0].down() + 500*time.Millisecond) // a backup that was not told acts by then
+	for _, p := range duos {
+		if now := p.b.moves(); now != before[p] {
+			t.Errorf("%s: the peer took over %d times", p.name, now-before[p])
+		}
+		p.unnoticed("kill and restart", began)
+		if r := p.who.Since(began); len(r.Conflicts) > 0 || len(r.Owners) != 1 {
+			t.Errorf("%s: %s", p.name, r)
+		}
+		p.tell("SIGKILL and restart, three times", began)
+	}
+}
+
+// TestFaultKillRestartLate starts a killed daemon when its peer serves and its
+// lease has not run out: what it left is removed before anything else. Its
+// addresses are off by then, and it does not preempt.
+func TestFaultKillRestartLate(t *testing.T) {
+	t.Parallel()
+	const interval = 100 * time.Millisecond
+	p := newDuo(t, "vrrpd", "vrrpd", interval, "lease = \"60s\"\npreempt_delay = \"10m\"\n").begin()
+	n := p.a.vrrpd
+	lab.Until(t, 5*time.Second, "the state file", func() bool { _, err := os.Stat(n.socket + ".state"); return err == nil })
+	killed := time.Now()
+	n.proc.Kill()
+	p.answered(p.b, killed, 20*time.Second)
+	if !n.host.Has(vip) {
+		t.Fatal("nothing was left behind: the test shows nothing")
+	}
+	sniff := p.sw.Sniff()
+	started := time.Now()
+	n.start()
+	if n.host.Has(vip) {
+		t.Error("the daemon answers, and what the last one left is still there")
+	}
+	p.oneOwner(p.b, 10*time.Second)
+	t.Logf("two owners until %v after the start", p.lastAnswer(p.a, started).Round(time.Millisecond))
+	for _, a := range sniff.Adverts() {
+		if a.From == n.host.Addr(false) {
+			t.Errorf("it advertised: %+v", a)
+		}
+	}
+	p.tell("SIGKILL and restart after the takeover", killed)
+	p.unnoticed("the end of what was left", started)
+}
