@@ -86,6 +86,11 @@ func (l look) why(err error) string {
 		// Go's own deadlines may fire a moment before the context does.
 		return l.late()
 	}
+	return reason(err)
+}
+
+// reason is why for an error that has nothing to do with time.
+func reason(err error) string {
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
 		return "look up " + dns.Name + ": " + dns.Err
