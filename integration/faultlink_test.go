@@ -1,6 +1,9 @@
 package integration
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -66,8 +69,12 @@ func TestFaultBlip(t *testing.T) {
 func TestFaultOneWay(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"vrrpd", "keepalived"} {
-		p := newDuo(t, "vrrpd", kind, 100*time.Millisecond, "").begin()
+		p := newDuo(t, "vrrpd", kind, 100*time.Millisecond, "")
 		a := p.a.vrrpd
+		told := filepath.Join(p.lab.Dir(), "told")
+		notify := script(t, p.lab, "notify.sh", `echo "$*" >>`+told)
+		a.configure(a.config + fmt.Sprintf("[[notify]]\ncommand = [%q]\nconditions = true\n", notify))
+		p.begin()
 
 		// The active node deaf to its backup: it has nothing to hear.
 		began := time.Now()
@@ -91,8 +98,12 @@ func TestFaultOneWay(t *testing.T) {
 		if i := a.instance("web"); i.State != "active" || i.Transitions != moves {
 			t.Errorf("%s: a is %s", p.name, i.State)
 		}
-		if out := a.must("status", "web"); !strings.Contains(out, "another router stays active beside this one") {
+		if out := a.must("status", "web"); !strings.Contains(out, "192.0.2.2 (priority 100) stays active beside us") {
 			t.Errorf("%s: the status says nothing:\n%s", p.name, out)
+		}
+		waitTold(t, told, "INSTANCE web CONDITION 150 dual_active on")
+		if c := a.instance("web").Conditions; len(c) != 1 || c[0].Name != "dual_active" {
+			t.Errorf("%s: conditions %+v", p.name, c)
 		}
 		if out := a.must("events"); !strings.Contains(out, "192.0.2.2 (priority 100) stays active beside us") {
 			t.Errorf("%s: the events say nothing:\n%s", p.name, out)
@@ -106,7 +117,17 @@ func TestFaultOneWay(t *testing.T) {
 			t.Errorf("%s: two owners for %v after they could hear each other", p.name, two)
 		}
 		lab.Until(t, 10*time.Second, "a to notice that it is alone", func() bool { return !a.instance("web").DualActive })
+		waitTold(t, told, "INSTANCE web CONDITION 150 dual_active off")
 	}
+}
+
+// waitTold waits for a line that a notification command wrote.
+func waitTold(t *testing.T, file, line string) {
+	t.Helper()
+	lab.Until(t, 10*time.Second, fmt.Sprintf("%q to be told", line), func() bool {
+		b, _ := os.ReadFile(file) // absent before the first
+		return strings.Contains(string(b), line+"\n")
+	})
 }
 
 // TestFaultOneWayYields is the other half of case 68: the better node is deaf
