@@ -121,12 +121,13 @@ func (p *Probe) receive(received func(b []byte, at time.Time)) {
 	}
 }
 
-// answer records the answer to a request; seq -1 is the latest one.
+// answer records the answer to a request; seq -1 is the latest one before it.
 func (p *Probe) answer(seq int, at time.Time, by string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if seq < 0 {
-		seq = len(p.samples) - 1
+	if seq < 0 { // the latest when the kernel got it; the reader may be behind
+		seq, _ = slices.BinarySearchFunc(p.samples, at, func(s sample, at time.Time) int { return s.sent.Round(0).Compare(at) })
+		seq--
 	}
 	if seq < 0 || seq >= len(p.samples) {
 		return

@@ -58,7 +58,7 @@ const (
 // at least every ringPatience. The memory is the kernel's and cannot be swapped.
 const (
 	ringBlock    = 1 << 18
-	ringMemory   = 32 << 20
+	ringMemory   = 16 << 20
 	ringPatience = 20 * time.Millisecond
 )
 
@@ -271,9 +271,10 @@ func (g *ring) prepare(ifindex, memory int) error {
 	if err != nil {
 		return err
 	}
-	blocks := memory / ringBlock
-	request := &unix.TpacketReq3{Block_size: ringBlock, Block_nr: uint32(blocks), Frame_size: 2048,
-		Frame_nr: uint32(memory / 2048), Retire_blk_tov: uint32(ringPatience.Milliseconds())}
+	const frameSize = 2048
+	blocks := max(memory/ringBlock, 4)
+	request := &unix.TpacketReq3{Block_size: ringBlock, Block_nr: uint32(blocks), Frame_size: frameSize,
+		Frame_nr: uint32(blocks * ringBlock / frameSize), Retire_blk_tov: uint32(ringPatience.Milliseconds())}
 	for _, step := range []struct {
 		name string
 		do   func() error

@@ -16,6 +16,7 @@ type Router struct {
 	NoPreempt bool
 	Interface string   // "" is eth0
 	Addresses []string // with length, all of one family: "192.0.2.100/24"
+	Extra     []string // addresses that move along but are not in the advertisements
 
 	// Unicast lists the peers' addresses; Source is then this node's own.
 	Unicast []string
@@ -65,6 +66,9 @@ func (r Router) Vrrpd(name string) string {
 	fmt.Fprintf(&b, "[instance.%s]\ninterface = %q\nvrid = %d\nversion = %d\npriority = %d\n",
 		name, r.Interface, r.VRID, r.Version, r.Priority)
 	fmt.Fprintf(&b, "advert_interval = %q\npreempt = %v\naddresses = [%s]\n", r.Interval, !r.NoPreempt, quoted(r.Addresses))
+	if len(r.Extra) > 0 {
+		fmt.Fprintf(&b, "extra_addresses = [%s]\n", quoted(r.Extra))
+	}
 	if len(r.Unicast) > 0 {
 		fmt.Fprintf(&b, "unicast = { source = %q, peers = [%s] }\n", r.Source, quoted(r.Unicast))
 	}
@@ -97,7 +101,11 @@ func (r Router) Keepalived(name string) string {
 	if r.Pass != "" {
 		fmt.Fprintf(&b, "\tauthentication {\n\t\tauth_type PASS\n\t\tauth_pass %s\n\t}\n", r.Pass)
 	}
-	fmt.Fprintf(&b, "\tvirtual_ipaddress {\n\t\t%s\n\t}\n}\n", strings.Join(r.Addresses, "\n\t\t"))
+	fmt.Fprintf(&b, "\tvirtual_ipaddress {\n\t\t%s\n\t}\n", strings.Join(r.Addresses, "\n\t\t"))
+	if len(r.Extra) > 0 {
+		fmt.Fprintf(&b, "\tvirtual_ipaddress_excluded {\n\t\t%s\n\t}\n", strings.Join(r.Extra, "\n\t\t"))
+	}
+	b.WriteString("}\n")
 	return b.String()
 }
 

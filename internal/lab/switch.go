@@ -1,8 +1,10 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -32,10 +34,25 @@ func (l *Lab) Switch(name string) *Switch {
 	if err == nil {
 		err = s.box.nl.LinkSetUp(br)
 	}
+	if err == nil {
+		err = s.box.Do(unfiltered)
+	}
 	if err != nil {
 		l.t.Fatalf("make switch %s: %v", name, err)
 	}
 	return s
+}
+
+// unfiltered keeps the machine's firewall, if it filters bridges, away from what
+// crosses this one: a switch has none, and each frame would pay for it.
+func unfiltered() error {
+	for _, what := range []string{"iptables", "ip6tables", "arptables"} {
+		err := setSysctl("net/bridge/bridge-nf-call-"+what, "0")
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Host makes a host and attaches it by its eth0 with these addresses

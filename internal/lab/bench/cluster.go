@@ -98,6 +98,15 @@ func (c *cluster) addresses(h *lab.Host) (list []netip.Addr) {
 	return list
 }
 
+// primary is the host's own address on an interface.
+func (c *cluster) primary(h *lab.Host, ifname string) [4]byte {
+	addrs, err := h.Netlink().AddrList(h.Link(ifname), unix.AF_INET)
+	if err != nil || len(addrs) == 0 {
+		c.s.Fatalf("addresses of %s on %s: %d, %v", ifname, h.Name, len(addrs), err)
+	}
+	return [4]byte(addrs[0].IP.To4())
+}
+
 // wipe takes away what daemons left on a host, as a reboot does.
 func (c *cluster) wipe(h *lab.Host) {
 	addrs, err := h.Netlink().AddrList(nil, unix.AF_INET)
@@ -147,7 +156,8 @@ func (c *cluster) reset(daemons ...*daemon) {
 // routerID tells the routers of a cluster apart.
 type routerID struct{ sw, vrid uint8 }
 
-// waitAdvertised waits until a host has advertised for n routers since the mark.
+// waitAdvertised waits until a host has advertised for at least n routers since
+// the mark.
 func (c *cluster) waitAdvertised(mark int, h *lab.Host, n int, limit time.Duration) bool {
 	host, heard := c.rec.Host(h), map[routerID]bool{}
 	return c.rec.Wait(mark, limit, func(part []lab.Seen) bool {

@@ -167,6 +167,12 @@ func (d *daemon) run(s *stage, h *lab.Host) {
 	}
 }
 
+// said is the end of the daemon's log.
+func (d *daemon) said() string {
+	lines := strings.Split(strings.TrimRight(d.Output(), "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-10):], "\n")
+}
+
 // listen waits for READY=1 of sd_notify(3).
 func listen(conn *net.UnixConn, ready chan<- time.Time) {
 	defer conn.Close()
@@ -219,11 +225,11 @@ func (d *daemon) waitReady(s *stage) time.Duration {
 			return at.Sub(d.started)
 		case <-time.After(50 * time.Millisecond):
 			if d.Exited() {
-				s.Fatalf("%s on %s ended:\n%s", d.kind.name, d.Host.Name, d.Output())
+				s.Fatalf("%s on %s ended:\n%s", d.kind.name, d.Host.Name, d.said())
 			}
 		}
 	}
-	s.Fatalf("%s on %s was not ready within %v:\n%s", d.kind.name, d.Host.Name, startLimit, d.Output())
+	s.Fatalf("%s on %s was not ready within %v:\n%s", d.kind.name, d.Host.Name, startLimit, d.said())
 	return 0
 }
 

@@ -19,11 +19,19 @@ var benches = []struct {
 	run  func(*bench, *stage)
 }{
 	{"crash", benchCrash},
+	{"scale", benchScale},
+	{"cpu", benchCPU},
+	{"addresses", benchAddresses},
+	{"busy", benchBusy},
+	{"flood", benchFlood},
+	{"memory", benchMemory},
+	{"handover", benchHandover},
 }
 
 // A bench is one run of the program: what was asked for, and what was found.
 type bench struct {
 	runs    int  // of everything that is repeated
+	asked   bool // the number of runs was
 	full    bool // take longer
 	terms   terms
 	rows    []figures.Row
@@ -52,12 +60,12 @@ func run() error {
 	unit := flag.String("unit", "examples/vrrpd.service", "vrrpd's unit file: it says what happens after a crash")
 	realtime := flag.String("realtime", withChrt, "vrrpd's real-time settings: lines of its configuration, or chrt to start it under chrt -r 50")
 	flag.Parse()
-	b := &bench{runs: *runs, full: *profile == "full"}
+	b := &bench{runs: *runs, asked: *runs > 0, full: *profile == "full"}
 	if *profile != "full" && *profile != "short" {
 		return fmt.Errorf("profile %q is neither short nor full", *profile)
 	}
 	if b.runs <= 0 {
-		b.runs = map[bool]int{false: 4, true: 20}[b.full]
+		b.runs = map[bool]int{false: 3, true: 20}[b.full]
 	}
 	if err := b.setTerms(*programs, *unit, *realtime); err != nil {
 		return err
@@ -103,6 +111,15 @@ func (b *bench) setTerms(programs, unit, realtime string) error {
 	}
 	b.terms = terms{programs: dir, realtime: realtime, release: strings.Contains(string(service), "\nExecStopPost=")}
 	return nil
+}
+
+// fewer is how often to repeat what takes long: less often than anything else
+// unless a number was asked for.
+func (b *bench) fewer() int {
+	if b.asked || b.full {
+		return b.runs
+	}
+	return max(b.runs*2/3, 1)
 }
 
 func names() (list []string) {

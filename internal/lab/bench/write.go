@@ -58,6 +58,13 @@ func (b *bench) write(dir, profile string, began time.Time) error {
 	if err := os.WriteFile(filepath.Join(dir, "table.md"), []byte(table.String()), 0o644); err != nil {
 		return err
 	}
+	var plot strings.Builder
+	if err := figures.WritePlot(&plot, b.samples); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "plot.svg"), []byte(plot.String()), 0o644); err != nil {
+		return err
+	}
 	fmt.Printf("%s, %d processors, Linux %s, %d runs\n\n%s", strings.Join(r.Versions, " and "), r.Machine.Processors, r.Machine.Kernel, b.runs, &table)
 	return nil
 }

@@ -2,7 +2,10 @@ package figures
 
 import (
 	"encoding/json"
+	"encoding/xml"
+	"io"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -100,5 +103,54 @@ func TestTable(t *testing.T) {
 	text, err := json.Marshal(Row{Ours: 1, Theirs: Missing})
 	if err != nil || !strings.Contains(string(text), `"keepalived":null`) {
 		t.Errorf("%v: %s", err, text)
+	}
+}
+
+// TestPlot: well-formed, a dot for each value, everything within the picture.
+func TestPlot(t *testing.T) {
+	samples := []Sample{
+		{Name: "100 ms & <busy>", Contender: "vrrpd", Values: []float64{0.05, 0.1, -0.001}, Plot: "overhead"},
+		{Name: "100 ms & <busy>", Contender: "keepalived", Values: []float64{0.2, 0.1, 3.3}, Plot: "overhead"},
+		{Name: "stop", Contender: "vrrpd", Values: []float64{0}, Plot: "handover"},
+		{Name: "stop", Contender: "keepalived", Values: nil, Plot: "handover"},
+		{Name: "not drawn", Contender: "vrrpd", Values: []float64{1}},
+	}
+	var b strings.Builder
+	if err := WritePlot(&b, samples); err != nil {
+		t.Fatal(err)
+	}
+	d := xml.NewDecoder(strings.NewReader(b.String()))
+	circles, texts := 0, ""
+	for {
+		token, err := d.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, &b)
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			if token.Name.Local == "circle" {
+				circles++
+				for _, a := range token.Attr {
+					if x, err := strconv.ParseFloat(a.Value, 64); a.Name.Local == "cx" && (err != nil || x < plotLabel || x > plotWidth) {
+						t.Errorf("a dot at %s", a.Value)
+					}
+				}
+			}
+		case xml.CharData:
+			texts += string(token)
+		}
+	}
+	if want := 7 + 2*2; circles != want { // the values, and a legend in each panel
+		t.Errorf("%d circles, want %d", circles, want)
+	}
+	if !strings.Contains(texts, "100 ms & <busy>") || strings.Contains(texts, "not drawn") {
+		t.Errorf("the labels are %q", texts)
+	}
+	a := newAxis(0.05, 3.3)
+	if a != (axis{-2, 1}) || a.x(0.1) <= a.x(0.05) || a.x(0) >= a.x(0.05) {
+		t.Errorf("axis %v puts 0 at %v, 0.05 at %v, 0.1 at %v", a, a.x(0), a.x(0.05), a.x(0.1))
 	}
 }
