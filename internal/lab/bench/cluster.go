@@ -150,6 +150,7 @@ func (c *cluster) reset(daemons ...*daemon) {
 			return c.a.Link(ifname(i)).Attrs().RawFlags&unix.IFF_RUNNING != 0
 		})
 	}
+	c.rec.Settle() // nothing of this turn may come up in the next
 	c.rec.Forget()
 }
 

@@ -32,6 +32,9 @@ var workloads = []workload{
 // happens.
 func benchCPU(b *bench, s *stage) {
 	for _, w := range workloads {
+		if w.active == (figures.Target{}) && !b.full {
+			continue
+		}
 		err := perform(fmt.Sprintf("cpu of %d", w.routers), func(s *stage) { b.cpu(s, w) })
 		if err != nil {
 			s.Fatalf("%v", err)

@@ -192,7 +192,7 @@ func benchHandover(b *bench, s *stage) {
 			c := cell{h, interval}
 			name := fmt.Sprintf("%s, %s", h.name, short(interval))
 			b.sample("handover", name, "ms", silence[c], "handover: ms without an answer")
-			b.sample("handover", name+": two answer", "ms", shared[c], "")
+			b.sample("handover", name+" ", "ms", shared[c], "handover: ms with two hosts answering")
 			b.row("handover", name+": without an answer, median", "ms", silence[c], figures.Median, h.silence)
 			if b.fewer() > 2 {
 				b.row("handover", name+": without an answer, p95", "ms", silence[c], p95, h.silence)
