@@ -64,13 +64,19 @@ const (
 
 // Record starts to record what crosses these switches.
 func Record(switches ...*Switch) *Recorder {
+	switches[0].lab.t.Helper()
+	return record(ringMemory, switches)
+}
+
+// record shares that much memory among the switches.
+func record(memory int, switches []*Switch) *Recorder {
 	l := switches[0].lab
 	l.t.Helper()
 	r := &Recorder{lab: l, stop: make(chan struct{}), byMAC: map[[6]byte]uint16{}}
 	for _, s := range switches {
 		index := s.box.Link(bridgeName).Attrs().Index
 		var g *ring
-		err := s.box.Do(func() (err error) { g, err = newRing(index, ringMemory/len(switches)); return err })
+		err := s.box.Do(func() (err error) { g, err = newRing(index, memory/len(switches)); return err })
 		if err != nil {
 			l.t.Fatalf("record %s: %v", s.Name, err)
 		}

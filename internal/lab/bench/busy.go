@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"vrrpd/internal/lab"
@@ -44,7 +43,6 @@ func (b *bench) busy(s *stage, all []*takeover, load int) {
 	began := time.Now()
 	time.Sleep(b.window(8*time.Second, 10*time.Minute))
 	ended := time.Now()
-	var mu sync.Mutex
 	early, longest := map[string]pair{}, map[string]pair{}
 	for _, p := range noise {
 		p.Kill()
@@ -57,13 +55,11 @@ func (b *bench) busy(s *stage, all []*takeover, load int) {
 			s.Fatalf("%s sent no advertisements under %d busy processes:\n%s", t.kind.name, load, t.a.said())
 		}
 		name := t.settings(load)
-		mu.Lock()
 		if early[name] == nil {
 			early[name], longest[name] = pair{}, pair{}
 		}
 		early[name].add(t.kind, float64(t.falseTransitions(seen)))
 		longest[name].add(t.kind, figures.Max(gaps))
-		mu.Unlock()
 	}
 	for i := 0; i < len(all); i += len(contenders) {
 		t := all[i]
@@ -89,8 +85,13 @@ func (t *takeover) settings(load int) string {
 }
 
 // falseTransitions counts how often the backup took over beside the active host.
-func (t *takeover) falseTransitions(seen []lab.Seen) (n int) {
-	b, active := t.c.rec.Host(t.c.b), false
+func (t *takeover) falseTransitions(seen []lab.Seen) int {
+	return falseTransitions(t.c.rec.Host(t.c.b), seen)
+}
+
+// falseTransitions is that for a backup of that number.
+func falseTransitions(b uint16, seen []lab.Seen) (n int) {
+	active := false
 	for _, s := range seen {
 		if s.Kind != lab.SeenAdvert || s.Priority == 0 {
 			continue

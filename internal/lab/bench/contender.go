@@ -169,6 +169,9 @@ func (d *daemon) run(s *stage, h *lab.Host) {
 
 // said is the end of the daemon's log.
 func (d *daemon) said() string {
+	if d == nil {
+		return "(played by the harness)"
+	}
 	lines := strings.Split(strings.TrimRight(d.Output(), "\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-10):], "\n")
 }

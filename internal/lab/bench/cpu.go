@@ -47,7 +47,7 @@ func (b *bench) cpu(s *stage, w workload) {
 	c := newCluster(s, b.terms, switchesFor(w.routers))
 	active, backup, sent, p99, worst := pair{}, pair{}, pair{}, pair{}, pair{}
 	window := b.window(3*time.Second, 10*time.Second)
-	for range b.some([]int{1}, make([]int, 3)) {
+	for range b.times(1, 3) {
 		for _, k := range contenders {
 			t := &takeover{c: c, kind: k, routers: w.routers, interval: w.interval}
 			t.prepare()
@@ -153,6 +153,14 @@ func (b *bench) some(short, full []int) []int {
 		return slices.Clone(full)
 	}
 	return slices.Clone(short)
+}
+
+// times chooses a number by profile.
+func (b *bench) times(short, full int) int {
+	if b.full {
+		return full
+	}
+	return short
 }
 
 // window chooses a duration by profile.

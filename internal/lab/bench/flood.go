@@ -26,7 +26,7 @@ func benchFlood(b *bench, s *stage) {
 	}{{"malformed", malformed()}, {"lower priority", [][]byte{loses()}}}
 	for _, f := range floods {
 		early, active, backup, answers, rate := pair{}, pair{}, pair{}, pair{}, pair{}
-		for range b.some([]int{1}, make([]int, 3)) {
+		for range b.times(1, 3) {
 			for _, k := range contenders {
 				t := &takeover{c: c, kind: k, routers: 1, interval: interval}
 				t.prepare()

@@ -51,7 +51,7 @@ var happenings = []happening{
 			time.Sleep(200 * time.Millisecond)
 			x.a.run(x.c.s, x.c.a)
 		}},
-	{name: "crash of the process, not restarted", after: func(time.Duration) time.Duration { return uncared },
+	{name: "crash of the process, not restarted", shared: figures.Target{Most: 50}, after: func(time.Duration) time.Duration { return uncared },
 		do: func(x *exchange) {
 			x.a.crash()
 			x.abandon()
@@ -61,7 +61,7 @@ var happenings = []happening{
 			x.c.cut()
 			x.a.crash()
 		}},
-	{name: "hang of 10 s", after: shortly,
+	{name: "hang of 10 s", after: shortly, shared: figures.Target{Most: 5000},
 		do: func(x *exchange) {
 			x.signal(unix.SIGSTOP)
 			time.Sleep(frozen)
@@ -192,7 +192,7 @@ func benchHandover(b *bench, s *stage) {
 			c := cell{h, interval}
 			name := fmt.Sprintf("%s, %s", h.name, short(interval))
 			b.sample("handover", name, "ms", silence[c], "handover: ms without an answer")
-			b.sample("handover", name+" ", "ms", shared[c], "handover: ms with two hosts answering")
+			b.sample("handover", name+": two answer", "ms", shared[c], "handover: ms with two hosts answering")
 			b.row("handover", name+": without an answer, median", "ms", silence[c], figures.Median, h.silence)
 			if b.fewer() > 2 {
 				b.row("handover", name+": without an answer, p95", "ms", silence[c], p95, h.silence)

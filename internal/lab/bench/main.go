@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -151,7 +152,14 @@ func note(format string, args ...any) {
 // pair is the values of one measure by contender.
 type pair map[*contender][]float64
 
-func (p pair) add(k *contender, values ...float64) { p[k] = append(p[k], values...) }
+// add leaves out what is no number: a measure that had nothing to measure.
+func (p pair) add(k *contender, values ...float64) {
+	for _, v := range values {
+		if !math.IsNaN(v) {
+			p[k] = append(p[k], v)
+		}
+	}
+}
 
 // sample records single values. panel is the part of the plot they are drawn in.
 func (b *bench) sample(name, measure, unit string, p pair, panel string) {

@@ -154,8 +154,13 @@ func (t *takeover) other(s lab.Seen) bool { return t.others && int(s.Switch) == 
 
 // measure reads the takeover off what crossed the switches since the start.
 func (t *takeover) measure(seen []lab.Seen) outcome {
+	return t.read(t.c.rec.Host(t.c.a), t.c.rec.Host(t.c.b), seen, t.mark-t.begun)
+}
+
+// read is measure for hosts of these numbers; the crash comes after the first
+// so many frames.
+func (t *takeover) read(a, b uint16, seen []lab.Seen, before int) outcome {
 	var o outcome
-	a, b := t.c.rec.Host(t.c.a), t.c.rec.Host(t.c.b)
 	last, first := map[routerID]int64{}, map[routerID]int64{}
 	latest := map[routerID]int64{} // of the backup's, from the cut on
 	begun := map[routerID]bool{}
@@ -167,7 +172,8 @@ func (t *takeover) measure(seen []lab.Seen) outcome {
 		if s.Host == a && !t.other(s) {
 			if !begun[id] && t.a != nil {
 				begun[id] = true
-				o.start = figures.Milliseconds(s.At - t.a.started.UnixNano() - int64(figures.DownInterval(t.interval, activePriority)))
+				floor := t.a.started.UnixNano() + int64(figures.DownInterval(t.interval, activePriority))
+				o.start = max(o.start, figures.Milliseconds(s.At-floor))
 			}
 			if first[id] != 0 {
 				o.early++
@@ -181,7 +187,7 @@ func (t *takeover) measure(seen []lab.Seen) outcome {
 		if first[id] == 0 && !t.other(s) {
 			first[id] = s.At
 		}
-		if i < t.mark-t.begun {
+		if i < before {
 			continue
 		}
 		if latest[id] != 0 {
