@@ -151,12 +151,8 @@ func readBeginning(path string, limit int) (string, error) {
 	if !st.Mode().IsRegular() {
 		return "", errNotRegular
 	}
-	b := make([]byte, limit)
-	n, err := io.ReadFull(f, b)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return "", err
-	}
-	return string(b[:n]), nil
+	b, err := io.ReadAll(io.LimitReader(f, int64(limit)))
+	return string(b), err
 }
 
 // Watch notices that the file is made, written, renamed or removed.
