@@ -24,6 +24,9 @@ func (w *worker) announceDue(now time.Time) {
 			due = append(due, g)
 		}
 	}
+	if len(due) == 0 || !w.mayInsist(now, beatPatience) {
+		return
+	}
 	slices.SortStableFunc(due, func(a, b *goal) int { return cmp.Compare(a.schedule.round, b.schedule.round) })
 	var jam jam
 	for _, g := range due {
@@ -39,7 +42,7 @@ func (w *worker) announce(g *goal, now time.Time, j *jam) {
 		g.announced = true
 		return
 	}
-	if !g.duty.current() {
+	if !g.duty.current() || !w.mayInsist(time.Now(), beatPatience) {
 		return
 	}
 	if (*j)[l.index] {

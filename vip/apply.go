@@ -121,6 +121,9 @@ func (w *worker) rescue(before *view, removals []removal, risk map[place]bool) {
 
 // addAll adds addresses and announces each batch before it adds the next.
 func (w *worker) addAll(goals []*goal) {
+	if len(goals) == 0 || !w.mayInsist(time.Now(), beatPatience) {
+		return
+	}
 	for _, g := range goals {
 		if g.addr.Prefix.Addr().Is4() {
 			w.ensurePromote(g.link)
@@ -133,7 +136,7 @@ func (w *worker) addAll(goals []*goal) {
 		for _, g := range batch {
 			if g.duty.current() { // else the next pass knows better
 				chosen = append(chosen, g)
-				ops = append(ops, op{do: add, index: g.link.index, addr: g.addr})
+				ops = append(ops, op{do: add, index: g.link.index, addr: g.addr, lease: w.lifetime(g.lease, time.Now())})
 			}
 		}
 		errs := w.applyAll(ops)
@@ -162,10 +165,11 @@ func (w *worker) added(g *goal, o op, err error, now time.Time) {
 		return
 	}
 	if err == nil {
-		g.entry = &entry{index: g.link.index, prefix: g.addr.Prefix, label: g.addr.Label, marked: true}
+		g.entry = &entry{index: g.link.index, prefix: g.addr.Prefix, label: g.addr.Label, marked: true,
+			expires: o.lease > 0, flags: addFlags(g.addr.Prefix.Addr())}
 		w.view.addEntry(g.entry)
 		w.view.exact = false
-		w.ours[g.place()] = &holding{addr: g.addr, duty: g.duty}
+		w.ours[g.place()] = &holding{addr: g.addr, duty: g.duty, lease: lease{length: g.lease, renewed: now}}
 	} else {
 		w.verify = true // there, but the view did not know it
 	}

@@ -12,6 +12,7 @@ var (
 	adding     = verb{"add", "to"}
 	removing   = verb{"remove", "from"}
 	announcing = verb{"announce", "on"}
+	renewing   = verb{"renew the lease of", "on"}
 	serving    = verb{"go on to serve", "after it left"}
 )
 
@@ -69,6 +70,12 @@ func (w *worker) conclude(p plan, q lingerPlan) {
 	wanted := make(map[place]bool, len(w.goals))
 	w.wakeAt(p.later)
 	w.wakeAt(q.until)
+	wakeToInsist := func(at time.Time) {
+		// What is due already waits for a Beat.
+		if at.After(now) || w.mayInsist(now, beatPatience) {
+			w.wakeAt(at)
+		}
+	}
 	for _, g := range w.goals {
 		if g.hold && g.link != nil {
 			wanted[g.place()] = true
@@ -82,14 +89,14 @@ func (w *worker) conclude(p plan, q lingerPlan) {
 		case g.installed:
 			installed[g.duty] = append(installed[g.duty], g.addr)
 			if g.link.announces() {
-				w.wakeAt(g.schedule.next)
+				wakeToInsist(g.schedule.next)
 			}
 		default:
 			if outstanding == nil {
 				outstanding = fmt.Errorf("%s is not installed: %w", g.addr, g.why())
 			}
 			if g.blocked == nil {
-				w.wakeAt(g.pace.notYet)
+				wakeToInsist(g.pace.notYet)
 			}
 		}
 		if !g.installed || !g.announced {

@@ -31,6 +31,22 @@
 //   - below priority 255 an address found while not holding is removed, whoever
 //     put it there; at 255 one that was not added here is never removed
 //
+// # Leases
+//
+// With [Want].Lease the kernel itself drops the addresses some time after they
+// were last renewed, so that those of a node that crashed or hangs do not go on
+// answering beside the new Active router. Renewals go out in batches, while the
+// order stands and the caller makes progress ([Keeper.Beat]), and never bring
+// back an address that somebody removed: that is the business of the comparison
+// with the kernel, which tells and announces. The kernel's route to an IPv6
+// subnet ends with the last lease in it, and not at all if the subnet has a
+// permanent address. Each renewal of an IPv6 address has the kernel report the
+// multicast groups of its interface anew (RFC 9777).
+//
+// From its first Beat on a Keeper insists on nothing (renewing, putting back,
+// announcing again) while there is no fresh one: a process that was stopped has
+// to hear first what happened meanwhile.
+//
 // # Handing over quietly
 //
 // In a planned handover some neighbours send to this node for a moment longer,
@@ -40,6 +56,8 @@
 // addresses of the interface they came in by, and ARP likewise with arp_ignore
 // set (and arp_announce, because an ARP request teaches its sender's address);
 // both switches are restored with the end of the last linger on the interface.
+// What serves the address has an end of its own (IPv4 routes excepted), so that
+// it does not outlive a crash.
 // Link-local addresses, which are local to their own interface only, get a
 // local route instead. Where the kernel's route to the subnet went with the
 // address a route of protocol 112 takes its place.

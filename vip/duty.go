@@ -40,6 +40,7 @@ type goal struct {
 	owner   bool      // Want.Owner
 	until   time.Time // duty.until
 	epoch   uint64
+	lease   time.Duration // that of its address, if held; 0: for ever
 
 	schedule  schedule
 	announced bool  // once, in this epoch; or it cannot be
@@ -68,6 +69,8 @@ type holding struct {
 	duty *duty
 	pace pace
 	err  error
+
+	lease lease
 }
 
 // Paces of attempts at one address.
@@ -214,6 +217,7 @@ func (w *worker) assignGoals(now time.Time) {
 			g.schedule.retime(now, g.duty.want.Announce)
 		}
 	}
+	w.leaseGoals()
 	for _, d := range w.duties {
 		d.again, d.retime = false, false
 	}

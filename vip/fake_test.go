@@ -96,11 +96,11 @@ func (f *fakeKernel) applyOne(o op) error {
 		f.note("remove %s %s", o.entry.prefix, f.name(o.entry.index))
 		f.entries = slices.DeleteFunc(f.entries, at)
 	case add:
-		o.entry = &entry{index: o.index, prefix: o.addr.Prefix, label: o.addr.Label, marked: true}
+		o.entry = &entry{index: o.index, prefix: o.addr.Prefix, label: o.addr.Label, marked: true, expires: o.lease > 0}
 		if slices.ContainsFunc(f.entries, at) {
 			return unix.EEXIST
 		}
-		f.note("add %s %s", o.addr.Prefix, f.name(o.index))
+		f.note("add %s %s%s", o.addr.Prefix, f.name(o.index), lasting(o.lease))
 		f.entries = append(f.entries, o.entry)
 	case addHost:
 		o.entry = &entry{index: o.index, prefix: o.addr.Prefix, marked: true}
@@ -119,11 +119,28 @@ func (f *fakeKernel) applyOne(o op) error {
 		}
 		f.note("remove route %s %s", o.route.to, f.name(o.route.index))
 		delete(f.routes, o.route)
+	case renew:
+		i := slices.IndexFunc(f.entries, at)
+		if i < 0 {
+			return unix.EINVAL
+		}
+		f.note("renew %s %s%s", o.entry.prefix, f.name(o.entry.index), lasting(o.lease))
+		changed := *f.entries[i]
+		changed.expires = o.lease > 0
+		f.entries[i] = &changed
 	case putBack:
 		f.note("put back %s %s", o.entry.prefix, f.name(o.entry.index))
 		f.entries = append(f.entries, o.entry)
 	}
 	return nil
+}
+
+// lasting names a lifetime, unless it is for ever.
+func lasting(lease time.Duration) string {
+	if lease == 0 {
+		return ""
+	}
+	return " for " + lease.String()
 }
 
 func (f *fakeKernel) setPromote(index int, on bool) error {

@@ -21,6 +21,10 @@ type Keeper struct {
 	work   *worker
 	wake   chan struct{} // capacity 1
 
+	born    time.Time
+	beat    atomic.Int64 // when the caller last showed progress (clock); 0: it never said that it would
+	starved atomic.Bool  // the worker waits for a Beat
+
 	mu      sync.Mutex
 	orders  map[string]*order // by owner
 	changed []*order          // not yet taken by the worker; each at most once
@@ -79,6 +83,7 @@ func New(report func(Event)) (*Keeper, error) {
 func newKeeper(kern kernel, report func(Event)) *Keeper {
 	k := &Keeper{
 		kernel: kern,
+		born:   time.Now(),
 		wake:   make(chan struct{}, 1),
 		orders: map[string]*order{},
 		ended:  make(chan struct{}),
@@ -88,7 +93,7 @@ func newKeeper(kern kernel, report func(Event)) *Keeper {
 }
 
 // Run carries out orders until ctx ends, and then returns nil; addresses stay
-// as they are (those that linger until Close). It can run once.
+// as they are, leases run on (those that linger until Close). It can run once.
 func (k *Keeper) Run(ctx context.Context) error {
 	k.mu.Lock()
 	again := k.running
@@ -188,6 +193,7 @@ func (k *Keeper) Rename(from, to string) {
 
 // order hands o to the worker.
 func (k *Keeper) order(o *order) {
+	k.progress()
 	k.serial++
 	o.serial = k.serial
 	if o.want.Hold {

@@ -3,6 +3,7 @@ package vip
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +27,7 @@ type kernel interface {
 	// announce sends one announcement of ip.
 	announce(l *link, ip netip.Addr) error
 	// watch calls changed for everything that happens to links and addresses,
-	// except what apply did, until ctx ends.
+	// except most of what apply did, until ctx ends.
 	watch(ctx context.Context, changed func(change)) error
 	close() error
 }
@@ -40,17 +41,22 @@ const (
 	remove  // entry
 	putBack // entry, as it was
 	addHost // addr, of host scope
+	renew   // the lifetime of entry; fails if it is not there
 	addRoute
 	removeRoute
 )
 
 // An op is one request to the kernel.
 type op struct {
-	do    action
-	index int     // add, addHost
-	addr  Address // add, addHost
-	entry *entry  // remove, putBack
-	route route   // addRoute, removeRoute
+	do     action
+	index  int           // add, addHost
+	addr   Address       // add, addHost
+	entry  *entry        // remove, putBack, renew
+	route  route         // addRoute, removeRoute
+	lease  time.Duration // add, addHost, renew, IPv6 addRoute: the lifetime in whole seconds; 0: for ever
+	apart  bool          // renew: leave the prefix route, which a permanent neighbour needs, as it is
+	detach bool          // renew: leave its prefix route to its neighbours
+	plain  bool          // renew: in words that every kernel understands, but that add the address if it is gone
 }
 
 // A route is one of those that stand in for what the kernel makes of an
@@ -74,7 +80,7 @@ func (o op) done(err error) bool {
 	case o.do == removeRoute:
 		return err == unix.ESRCH || err == unix.ENODEV
 	}
-	return err == unix.EEXIST
+	return err == unix.EEXIST && o.do != renew
 }
 
 // A change is something that happened to the kernel's links or addresses.

@@ -155,6 +155,14 @@ func many(interfaceName string, n int) []Address {
 	return as
 }
 
+func many6(interfaceName string, n int) []Address {
+	var as []Address
+	for i := range n {
+		as = append(as, at(interfaceName, fmt.Sprintf("2001:db8::%x/64", i+0x100))...)
+	}
+	return as
+}
+
 func TestCase57_KernelFollowsAddedAddress(t *testing.T) {
 	c := newCable(t)
 	k, r, _ := startKeeper(t)

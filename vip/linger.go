@@ -51,6 +51,7 @@ type lingerPlan struct {
 	routes map[place]netip.Addr
 	hushed map[int]bool // interfaces that must not answer ARP for stand-ins
 	until  time.Time    // when the first linger ends
+	last   time.Time    // when the last one does
 
 	end      []*standIn
 	leftover []leftover
@@ -114,6 +115,9 @@ func (w *worker) planStay(p plan, q *lingerPlan, now time.Time) {
 		stay = append(stay, g)
 		if q.until.IsZero() || g.until.Before(q.until) {
 			q.until = g.until
+		}
+		if g.until.After(q.last) {
+			q.last = g.until
 		}
 		if g.addr.Prefix.Addr().Is4() {
 			q.hushed[g.link.index] = true

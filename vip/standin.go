@@ -31,9 +31,10 @@ func (w *worker) beginLingers(q *lingerPlan) {
 			continue // wanted again since, or the kernel would answer
 		}
 		s := &standIn{addr: g.addr, duty: g.duty, at: at}
-		o := op{do: addHost, index: at.index, addr: Address{Prefix: s.prefix()}}
+		// An end of its own, should nobody be here to end it.
+		o := op{do: addHost, index: at.index, addr: Address{Prefix: s.prefix()}, lease: lingerLifetime(g.until)}
 		if s.isRoute() {
-			o = op{do: addRoute, route: s.route()}
+			o = op{do: addRoute, route: s.route(), lease: o.lease}
 		}
 		ops, made = append(ops, o), append(made, s)
 	}
@@ -44,7 +45,7 @@ func (w *worker) beginLingers(q *lingerPlan) {
 			w.standIns[s.at] = s
 			w.verify = true
 			if !s.isRoute() {
-				w.view.addEntry(&entry{index: s.at.index, prefix: s.prefix(), marked: true})
+				w.view.addEntry(&entry{index: s.at.index, prefix: s.prefix(), marked: true, expires: true})
 			}
 		case err != unix.EEXIST: // that one: somebody else serves it, for as long as he likes
 			var told error
@@ -52,6 +53,11 @@ func (w *worker) beginLingers(q *lingerPlan) {
 		}
 	}
 	w.addRoutes(q)
+}
+
+// lingerLifetime returns the lifetime of what serves a linger.
+func lingerLifetime(until time.Time) time.Duration {
+	return wholeSeconds(max(time.Until(until), 0)) + time.Second
 }
 
 // refusal says why g cannot linger.
@@ -106,7 +112,7 @@ func (w *worker) addRoutes(q *lingerPlan) {
 	var ops []op
 	for sub, from := range q.routes {
 		if have, there := w.routes[sub]; !there || have != from {
-			ops = append(ops, op{do: addRoute, route: route{index: sub.index, to: sub.prefix, from: from}})
+			ops = append(ops, op{do: addRoute, route: route{index: sub.index, to: sub.prefix, from: from}, lease: lingerLifetime(q.last)})
 		}
 	}
 	for i, err := range w.applyBatches(ops) {

@@ -65,6 +65,9 @@ type entry struct {
 	label     string
 	secondary bool
 	marked    bool
+	expires   bool   // has a lifetime
+	flags     uint32 // IFA_F_*
+	metric    uint32 // of its prefix route; 0: the usual one
 	msg       []byte // RTM_NEWADDR body as dumped, to put the address back as it was; nil if added here
 }
 

@@ -55,12 +55,20 @@ type Want struct {
 	// section 5.2.4): those that were not added here are never removed.
 	Owner    bool
 	Announce Announce
+	// Lease, with Hold: the addresses leave the kernel by themselves when they
+	// were not renewed for this long, whole seconds (a fraction is dropped, less
+	// than 1s means 1s). They are renewed at a third of it for as long as the
+	// order stands and the caller makes progress ([Keeper.Beat]). 0: they stay
+	// for ever. Ignored for an Owner. With more than 128 IPv6 leases on an
+	// interface theirs are longer, times the number of 128s begun: the kernel's
+	// work for one grows with their number.
+	Lease time.Duration
 }
 
 // same reports whether two Wants ask for the same. The addresses are compared
 // by their backing array first: callers usually repeat the very same slice.
 func (w Want) same(o Want) bool {
-	return w.Hold == o.Hold && w.Linger == o.Linger && w.Owner == o.Owner && w.Announce == o.Announce && sameAddresses(w.Addresses, o.Addresses)
+	return w.Hold == o.Hold && w.Linger == o.Linger && w.Owner == o.Owner && w.Announce == o.Announce && w.Lease == o.Lease && sameAddresses(w.Addresses, o.Addresses)
 }
 
 func sameAddresses(a, b []Address) bool {

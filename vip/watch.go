@@ -38,7 +38,7 @@ func openChanges(port uint32) (*os.File, error) {
 		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, changeBuffer)
 	}
 	if err == nil {
-		err = ignorePort(fd, port)
+		err = ignoreOwn(fd, port)
 	}
 	if err == nil {
 		err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: changesWanted})
@@ -49,20 +49,43 @@ func openChanges(port uint32) (*os.File, error) {
 	return f, nil
 }
 
-// ignorePort has the kernel drop notifications of what was done through port,
+// ignoreOwn has the kernel drop notifications of what was done through port,
 // before they wake anybody: a thousand addresses would wake the reader a
-// thousand times. IPv4 notifications name the port in their header, IPv6 ones
-// do not and are heard.
-func ignorePort(fd int, port uint32) error {
-	var b [4]byte
-	binary.NativeEndian.PutUint32(b[:], port) // as it is in the header; the filter loads big-endian
-	const portOffset = 12                     // of nlmsg_pid in struct nlmsghdr
-	program, err := bpf.Assemble([]bpf.Instruction{
+// thousand times, with every renewal of their leases. IPv4 notifications name
+// the port in their header. IPv6 ones do not; those of additions and changes
+// (removals are always heard) are known by the mark, from Linux 5.18 on.
+func ignoreOwn(fd int, port uint32) error {
+	const ( // in struct nlmsghdr, and of what follows it
+		typeOffset, portOffset = 4, 12
+		familyOffset           = unix.SizeofNlMsghdr
+		attrsOffset            = unix.SizeofNlMsghdr + unix.SizeofIfAddrmsg
+	)
+	// The filter loads big-endian what is in the order of the machine.
+	var word [4]byte
+	binary.NativeEndian.PutUint32(word[:], port)
+	var half [2]byte
+	binary.NativeEndian.PutUint16(half[:], unix.RTM_NEWADDR)
+	return attachFilter(fd, []bpf.Instruction{
 		bpf.LoadAbsolute{Off: portOffset, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: binary.BigEndian.Uint32(b[:]), SkipFalse: 1},
-		bpf.RetConstant{Val: 0},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: binary.BigEndian.Uint32(word[:]), SkipTrue: 11},
+		bpf.LoadAbsolute{Off: typeOffset, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(binary.BigEndian.Uint16(half[:])), SkipTrue: 8},
+		bpf.LoadAbsolute{Off: familyOffset, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.AF_INET6, SkipTrue: 6},
+		bpf.LoadConstant{Dst: bpf.RegX, Val: ifaProto},
+		bpf.LoadConstant{Dst: bpf.RegA, Val: attrsOffset},
+		bpf.LoadExtension{Num: bpf.ExtNetlinkAttr}, // where the attribute is, or 0
+		bpf.TAX{},
+		bpf.LoadIndirect{Off: unix.SizeofRtAttr, Size: 1}, // without the attribute: of the header, a byte of the type
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: mark, SkipTrue: 1},
 		bpf.RetConstant{Val: math.MaxUint32},
+		bpf.RetConstant{Val: 0},
 	})
+}
+
+// attachFilter has fd receive only what a program returns other than 0 for.
+func attachFilter(fd int, instructions []bpf.Instruction) error {
+	program, err := bpf.Assemble(instructions)
 	if err != nil {
 		return err
 	}

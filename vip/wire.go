@@ -4,9 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -28,8 +30,13 @@ func appendOp(b []byte, o op, flags uint16, seq uint32) []byte {
 		flags |= unix.NLM_F_CREATE | unix.NLM_F_REPLACE
 	case removeRoute:
 		kind = unix.RTM_DELROUTE
+	case renew:
+		flags |= unix.NLM_F_REPLACE
 	default:
 		flags |= unix.NLM_F_CREATE | unix.NLM_F_EXCL
+	}
+	if first, ok := o.before(); ok {
+		b = appendOp(b, first, unix.NLM_F_REQUEST, unasked)
 	}
 	start := len(b)
 	b = append(b, 0, 0, 0, 0) // length, below
@@ -39,46 +46,135 @@ func appendOp(b []byte, o op, flags uint16, seq uint32) []byte {
 	b = append(b, 0, 0, 0, 0) // port: the kernel knows
 	switch o.do {
 	case add:
-		b = appendAdd(b, o.index, o.addr, unix.RT_SCOPE_UNIVERSE)
+		b = appendAdd(b, o, unix.RT_SCOPE_UNIVERSE)
 	case addHost:
-		b = appendAdd(b, o.index, o.addr, unix.RT_SCOPE_HOST)
+		b = appendAdd(b, o, unix.RT_SCOPE_HOST)
 	case remove:
 		b = appendRemove(b, o.entry)
+	case renew:
+		b = appendRenew(b, o)
 	case putBack:
 		b = append(b, o.entry.msg...)
 	case addRoute, removeRoute:
 		b = appendRoute(b, o.route)
+		if o.do == addRoute && o.lease > 0 && o.route.to.Addr().Is6() {
+			b = appendWord(b, unix.RTA_EXPIRES, seconds(o.lease))
+		}
 	}
 	b = pad(b)
 	binary.NativeEndian.PutUint32(b[start:], uint32(len(b)-start))
 	return b
 }
 
-// appendAdd writes what a virtual address is: no broadcast address, no
-// lifetime, no duplicate address detection, the mark.
-func appendAdd(b []byte, index int, a Address, scope byte) []byte {
-	ip := a.Prefix.Addr()
-	flags := byte(0)
-	if ip.Is6() {
-		flags = unix.IFA_F_NODAD
+// unasked is the sequence number of requests whose failure nobody asks about.
+const unasked = 0
+
+// before returns the request that has to go before o, if there is one. The
+// kernel gives IPv6 prefix routes the end of the leases they are of, and
+// removes with an address only one that has no end: so the address is made
+// permanent first.
+func (o op) before() (op, bool) {
+	switch {
+	case o.do == remove && o.entry.expires && o.entry.prefix.Addr().Is6():
+		return op{do: renew, entry: o.entry}, true
+	case o.do == renew && o.apart:
+		// Its prefix route is another one's first, and then stays as it is.
+		return op{do: renew, entry: o.entry, lease: o.lease, plain: o.plain, detach: true}, true
 	}
-	b = appendIfAddrMsg(b, ip, a.Prefix.Bits(), flags, scope, index)
-	b = appendAttr(b, unix.IFA_LOCAL, ip.AsSlice())
-	b = appendAttr(b, unix.IFA_ADDRESS, ip.AsSlice())
-	if a.Label != "" {
-		b = appendAttr(b, unix.IFA_LABEL, append([]byte(a.Label), 0))
+	return op{}, false
+}
+
+// appendAdd writes what a virtual address is: no broadcast address, no
+// duplicate address detection, the mark.
+func appendAdd(b []byte, o op, scope byte) []byte {
+	ip := o.addr.Prefix.Addr()
+	b = appendIfAddrMsg(b, ip, o.addr.Prefix.Bits(), byte(addFlags(ip)), scope, o.index)
+	b = appendIP(b, unix.IFA_LOCAL, ip)
+	b = appendIP(b, unix.IFA_ADDRESS, ip)
+	if o.addr.Label != "" {
+		b = appendAttr(b, unix.IFA_LABEL, append([]byte(o.addr.Label), 0))
+	}
+	if o.lease > 0 {
+		b = appendLifetime(b, o.lease)
 	}
 	return appendAttr(b, ifaProto, []byte{mark}) // older kernels skip it
 }
 
-func appendRemove(b []byte, e *entry) []byte {
-	ip, peer := e.prefix.Addr(), e.prefix.Addr()
-	if e.peer.IsValid() {
-		peer = e.peer
+// addFlags returns the flags of virtual addresses.
+func addFlags(ip netip.Addr) uint32 {
+	if ip.Is6() {
+		return unix.IFA_F_NODAD
 	}
+	return 0
+}
+
+// lifetimeFlags are those that the kernel takes from a request to change the
+// lifetime of an IPv6 address; it keeps all others.
+const lifetimeFlags = unix.IFA_F_NODAD | unix.IFA_F_HOMEADDRESS | unix.IFA_F_MANAGETEMPADDR | unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_MCAUTOJOIN
+
+// impossibleLen is no prefix length (RFC 4291 section 2.3).
+const impossibleLen = 255
+
+// appendRenew writes a change of a lifetime. The kernel adds an address that it
+// is asked to change and does not have, so the request, unless it is plain, has
+// something in it that the kernel looks at only when it adds, and refuses then:
+// that it join the multicast group of an IPv4 address that is none, an
+// impossible IPv6 prefix length. What it takes over from such a request is
+// repeated as it is: flags, metric, protocol.
+func appendRenew(b []byte, o op) []byte {
+	e := o.entry
+	ip, bits, flags := e.prefix.Addr(), e.prefix.Bits(), e.flags&lifetimeFlags
+	switch {
+	case o.plain:
+	case ip.Is4():
+		flags |= unix.IFA_F_MCAUTOJOIN
+	case flags&unix.IFA_F_MANAGETEMPADDR == 0: // whose prefix length is looked at
+		bits = impossibleLen
+	}
+	if o.detach {
+		flags |= unix.IFA_F_NOPREFIXROUTE
+	}
+	b = appendIfAddrMsg(b, ip, bits, byte(flags), unix.RT_SCOPE_UNIVERSE, e.index)
+	b = appendIP(b, unix.IFA_LOCAL, ip)
+	b = appendIP(b, unix.IFA_ADDRESS, e.far())
+	b = appendWord(b, unix.IFA_FLAGS, flags)
+	if e.metric != 0 {
+		b = appendWord(b, unix.IFA_RT_PRIORITY, e.metric)
+	}
+	b = appendLifetime(b, o.lease)
+	return appendAttr(b, ifaProto, []byte{mark})
+}
+
+// appendLifetime writes struct ifa_cacheinfo; 0 stands for ever.
+func appendLifetime(b []byte, d time.Duration) []byte {
+	s := seconds(d)
+	if d == 0 {
+		s = math.MaxUint32 // INFINITY_LIFE_TIME, linux/in6.h
+	}
+	b = binary.NativeEndian.AppendUint16(b, unix.SizeofRtAttr+16)
+	b = binary.NativeEndian.AppendUint16(b, unix.IFA_CACHEINFO)
+	b = binary.NativeEndian.AppendUint32(b, s) // preferred
+	b = binary.NativeEndian.AppendUint32(b, s) // valid
+	return append(b, 0, 0, 0, 0, 0, 0, 0, 0)   // times of creation and change, which the kernel knows
+}
+
+func seconds(d time.Duration) uint32 {
+	return uint32(min(d/time.Second, math.MaxInt32))
+}
+
+func appendRemove(b []byte, e *entry) []byte {
+	ip := e.prefix.Addr()
 	b = appendIfAddrMsg(b, ip, e.prefix.Bits(), 0, unix.RT_SCOPE_UNIVERSE, e.index)
-	b = appendAttr(b, unix.IFA_LOCAL, ip.AsSlice())
-	return appendAttr(b, unix.IFA_ADDRESS, peer.AsSlice())
+	b = appendIP(b, unix.IFA_LOCAL, ip)
+	return appendIP(b, unix.IFA_ADDRESS, e.far())
+}
+
+// far returns what IFA_ADDRESS says: the peer's address, if there is one.
+func (e *entry) far() netip.Addr {
+	if e.peer.IsValid() {
+		return e.peer
+	}
+	return e.prefix.Addr()
 }
 
 func appendIfAddrMsg(b []byte, ip netip.Addr, bits int, flags, scope byte, index int) []byte {
@@ -105,12 +201,27 @@ func appendRoute(b []byte, r route) []byte {
 		table, scope, kind = unix.RT_TABLE_LOCAL, unix.RT_SCOPE_HOST, unix.RTN_LOCAL
 	}
 	b = append(b, family(ip), byte(r.to.Bits()), 0, 0, table, mark, scope, kind, 0, 0, 0, 0)
-	b = appendAttr(b, unix.RTA_DST, ip.AsSlice())
+	b = appendIP(b, unix.RTA_DST, ip)
 	if r.from.IsValid() {
-		b = appendAttr(b, unix.RTA_PREFSRC, r.from.AsSlice())
+		b = appendIP(b, unix.RTA_PREFSRC, r.from)
 	}
-	b = appendAttr(b, unix.RTA_PRIORITY, binary.NativeEndian.AppendUint32(nil, routeMetric))
-	return appendAttr(b, unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, uint32(r.index)))
+	b = appendWord(b, unix.RTA_PRIORITY, routeMetric)
+	return appendWord(b, unix.RTA_OIF, uint32(r.index))
+}
+
+func appendIP(b []byte, kind uint16, ip netip.Addr) []byte {
+	if ip.Is4() {
+		a := ip.As4()
+		return appendAttr(b, kind, a[:])
+	}
+	a := ip.As16()
+	return appendAttr(b, kind, a[:])
+}
+
+func appendWord(b []byte, kind uint16, value uint32) []byte {
+	b = binary.NativeEndian.AppendUint16(b, unix.SizeofRtAttr+4)
+	b = binary.NativeEndian.AppendUint16(b, kind)
+	return binary.NativeEndian.AppendUint32(b, value)
 }
 
 func appendAttr(b []byte, kind uint16, value []byte) []byte {
@@ -156,6 +267,8 @@ func parseAddress(m []byte) (*entry, error) {
 			if len(a.Value) >= 4 {
 				flags = binary.NativeEndian.Uint32(a.Value)
 			}
+		case unix.IFA_RT_PRIORITY:
+			e.metric = word(a.Value, 0)
 		case ifaProto:
 			e.marked = len(a.Value) > 0 && a.Value[0] == mark
 		}
@@ -171,6 +284,7 @@ func parseAddress(m []byte) (*entry, error) {
 	if e.prefix = netip.PrefixFrom(local, int(m[1])); !e.prefix.IsValid() {
 		return nil, errors.New("address without an address")
 	}
+	e.flags, e.expires = flags, flags&unix.IFA_F_PERMANENT == 0
 	// In IPv6 the same bit says "temporary" (RFC 8981).
 	e.secondary = local.Is4() && flags&unix.IFA_F_SECONDARY != 0
 	return e, nil

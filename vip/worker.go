@@ -44,6 +44,9 @@ type worker struct {
 	listErr  error
 	promoted map[int]bool // interfaces: promote_secondaries tried; true: set by us
 	next     time.Time    // when there is something to do; zero: nothing
+	renewAt  time.Time    // when a lease is due; zero: none has an end
+	leases   []leaseOf    // near their renewal; reused, as is leaseOps
+	leaseOps []op
 	failures []failure
 
 	stale     atomic.Bool               // the kernel changed since view was read
@@ -80,13 +83,24 @@ func newWorker(k *Keeper, report func(Event)) *worker {
 func (w *worker) run(ctx context.Context, watched <-chan error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	look := true
 	for {
-		for w.pass(time.Now()) && ctx.Err() == nil {
+		// A renewal alone is no reason to compare everything.
+		for (look || !w.next.IsZero() && !w.next.After(time.Now())) && ctx.Err() == nil {
+			look = w.pass(time.Now())
 		}
-		if w.next.IsZero() {
+		look = w.renewLeases()
+		next := w.next
+		if !w.renewAt.IsZero() && (next.IsZero() || w.renewAt.Before(next)) {
+			next = w.renewAt
+		}
+		switch {
+		case look:
+			timer.Reset(0)
+		case next.IsZero():
 			timer.Stop()
-		} else {
-			timer.Reset(max(time.Until(w.next), 0))
+		default:
+			timer.Reset(max(time.Until(next), 0))
 		}
 		select {
 		case <-ctx.Done():
@@ -97,6 +111,7 @@ func (w *worker) run(ctx context.Context, watched <-chan error) error {
 			}
 			return fmt.Errorf("watch links and addresses: %w", err)
 		case <-w.keeper.wake:
+			look = true
 		case <-timer.C:
 		}
 	}
