@@ -22,6 +22,7 @@ type addresses interface {
 	Forget(owner string)
 	Rename(from, to string)
 	Announce(owner string)
+	Beat() // the loop goes on
 }
 
 // outside is what the engine needs of the world; none of it waits.
@@ -64,8 +65,9 @@ type engine struct {
 	under      map[string][]string // the bonds that carry an interface's traffic
 	timers     timers
 
-	replaces bool // it hands over in place of a daemon that ended without a word
-	stalled  bool // the loop was frozen, and what arrived meanwhile is not all read yet
+	replaces  bool // it hands over in place of a daemon that ended without a word
+	stalledAt vrrp.Instant
+	stalled   bool // the loop was frozen, and what arrived meanwhile is not all read yet
 
 	batch   *transport.Batch
 	advert  vrrp.Advert // the one being decoded, reused
@@ -255,13 +257,17 @@ func (e *engine) wantsBonds(inst *instance) bool {
 // busy machine makes of it, and less than any socket's buffer holds.
 const stallAfter = 250 * time.Millisecond
 
+// stallMost bounds how long what was missed is read first: in a flood there is
+// no end to it.
+const stallMost = time.Second
+
 // stall is told that the loop did not run for a while: the process was stopped,
 // the machine suspended or starved. The sockets' buffers may have filled up
 // meanwhile, and what is in them is then the oldest; so their advertisements
 // count from now, until all have been read. An active router that is alive
 // will be heard by then, and one that was not heard at all is gone.
-func (e *engine) stall(late time.Duration) {
-	e.stalled = true
+func (e *engine) stall(now vrrp.Instant, late time.Duration) {
+	e.stalled, e.stalledAt = true, now
 	e.tell(note{kind: kindWarning, level: levelWarn,
 		text: "vrrpd did not run for " + vrrp.Seconds(late) + " (stopped, suspended, or starved of CPU); reading what arrived meanwhile first"})
 }

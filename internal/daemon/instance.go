@@ -147,7 +147,7 @@ func (i *instance) routerConfig() vrrp.Config {
 
 // want is what the addresses should be.
 func (i *instance) want(hold bool) vip.Want {
-	w := vip.Want{Hold: hold, Owner: i.cfg.Owner(), Announce: vip.Announce{
+	w := vip.Want{Hold: hold, Owner: i.cfg.Owner(), Lease: i.cfg.Lease, Announce: vip.Announce{
 		Burst: i.cfg.Announce.Burst, Spacing: announceSpacing, Again: i.cfg.Announce.Again, Refresh: i.cfg.Announce.Refresh}}
 	for _, list := range [][]config.Address{i.cfg.Addresses, i.cfg.Extra} {
 		for _, a := range list {

@@ -105,7 +105,7 @@ func (l *loop) turn() (stopped bool, err error) {
 	}
 	now := vrrp.Instant(transport.Now())
 	if armed && now.Sub(at) >= stallAfter {
-		e.stall(now.Sub(at))
+		e.stall(now, now.Sub(at))
 	}
 	drained := true
 	for _, token := range ready {
@@ -122,11 +122,14 @@ func (l *loop) turn() (stopped bool, err error) {
 		woken = woken || again
 		e.expire(now, drained)
 	}
-	e.stalled = e.stalled && !drained
+	e.stalled = e.stalled && !drained && now.Sub(e.stalledAt) < stallMost
 	if woken {
 		stopped = l.runRequests(now)
 	}
 	e.flush(now)
+	if !e.stalled { // else somebody may have taken over, and it is not read yet
+		e.out.addresses.Beat()
+	}
 	return stopped, nil
 }
 
