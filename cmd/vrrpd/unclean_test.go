@@ -62,12 +62,15 @@ func TestCase72Release(t *testing.T) {
 	if code, _, stderr := called("-c", h.config, "release"); code != 0 || !strings.Contains(stderr, "no other router became active") {
 		t.Errorf("exit status %d, %s", code, stderr)
 	}
-	h.has("192.0.2.100/24") // until the lease ends
+	h.has("192.0.2.100/24")
+	h.has() // when the lease ends
 
 	// It was released: the next daemon does not go on.
 	h.configure(oneAddress, "start_delay = \"1h\"\n")
 	p = h.ready()
-	h.has()
+	if i := h.status().Instances[0]; i.State == "active" {
+		t.Errorf("after a release: %+v", i)
+	}
 	p.signal(syscall.SIGTERM)
 	p.ends(patience)
 	if code, stdout, stderr := called("-c", h.config, "release"); code != 0 || stdout+stderr != "" {
