@@ -100,8 +100,7 @@ func TestExitStatus(t *testing.T) {
 		{"drill refused", "drill --kind bond --yes", nil, &control.StatusError{Code: 409, Message: "a drill is under way already"}, 1, "", "under way already"},
 
 		{"unknown command", "stauts", nil, nil, 2, "", `did you mean "status"?`},
-		{"which drill", "drill --yes", nil, nil, 2, "", "--kind bond is the one there is"},
-		{"drill not built", "drill --kind demote --yes", nil, nil, 2, "", "not built yet"},
+		{"target of a demotion", "drill --target 192.0.2.1 --yes", nil, nil, 2, "", "--target is for --kind bond"},
 		{"no such drill", "drill --kind fire --yes", nil, nil, 2, "", `"fire"`},
 		{"drill without a terminal", "drill web --kind bond", nil, nil, 2, "", "takes --yes"},
 		{"drill of a bad target", "drill --kind bond --target gateway --yes", nil, nil, 2, "", "such as 192.0.2.1"},
@@ -167,7 +166,7 @@ func (d demoteFails) Demote(context.Context, control.DemoteRequest) (*control.Ou
 
 func TestNoDaemon(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "none")
-	for _, args := range []string{"status", "status web", "status --watch", "explain web", "events", "events -f", "bond", "bond doctor", "drill --kind bond --yes", "demote", "promote web", "announce", "reload", "config show"} {
+	for _, args := range []string{"status", "status web", "status --watch", "explain web", "events", "events -f", "bond", "bond doctor", "drill --yes", "drill --kind bond --yes", "demote", "promote web", "announce", "reload", "config show"} {
 		out, errs, code := call(t, socket, strings.Fields(args)...)
 		if code != 3 || out != "" || !strings.Contains(errs, socket) {
 			t.Errorf("%s: exit status %d, %q, %q", args, code, out, errs)

@@ -65,10 +65,11 @@ func TestBondGolden(t *testing.T) {
 		}
 		golden(t, name, out)
 	}
-	for name, report := range map[string]control.DrillReport{"drill.golden": goodDrill(), "drill-failed.golden": failedDrill()} {
+	for name, report := range map[string]control.DrillReport{"drill.golden": goodDrill(), "drill-failed.golden": failedDrill(),
+		"drill-demote.golden": goodDemotion(), "drill-stays.golden": stayingDemotion(), "drill-alone.golden": loneDemotion()} {
 		b = backend()
 		b.Report = report
-		out, _, _ := call(t, daemon(t, b), strings.Fields("drill web --kind bond --yes")...)
+		out, _, _ := call(t, daemon(t, b), "drill", "web", "--kind", report.Kind, "--yes")
 		golden(t, name, out)
 	}
 }

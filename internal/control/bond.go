@@ -1,7 +1,5 @@
 package control
 
-import "time"
-
 // BondDetail is everything about one bond, for `vrrpctl bond`. The kernel's
 // options have the kernel's names, with the unit behind those that have one.
 // Links hides the shorter list of Bond, which is empty here.
@@ -83,65 +81,4 @@ type Finding struct {
 	Cost     string            `json:"cost"`
 	Do       string            `json:"do,omitempty"`
 	Fix      map[string]string `json:"fix,omitempty"` // by network manager, and "now"
-}
-
-// DrillBond is the kind of drill that moves a bond's active link.
-const DrillBond = "bond"
-
-// DrillRequest asks for a rehearsal.
-type DrillRequest struct {
-	Kind     string `json:"kind"`               // DrillBond
-	Instance string `json:"instance,omitempty"` // "": the one there is, or whose bond is the only one
-	Target   string `json:"target,omitempty"`   // who is asked all the while; "": found by the daemon
-}
-
-// DrillMessage is one line of the answer to a DrillRequest: progress, as it
-// comes, and in the end the report.
-type DrillMessage struct {
-	Progress *DrillProgress `json:"progress,omitempty"`
-	Report   *DrillReport   `json:"report,omitempty"`
-	Error    string         `json:"error,omitempty"` // in place of the report
-}
-
-// DrillProgress is what a drill does now.
-type DrillProgress struct {
-	Time time.Time `json:"time"`
-	Text string    `json:"text"`
-}
-
-// DrillReport is what a drill did, and whether everything held.
-type DrillReport struct {
-	Kind      string          `json:"kind"`
-	Bond      string          `json:"bond"`
-	Interface string          `json:"interface"` // the target was asked over it
-	Target    string          `json:"target"`
-	Found     string          `json:"found"` // the active link before, to which the bond is put back
-	Other     string          `json:"other"` // the link it was moved to
-	Started   time.Time       `json:"started"`
-	Seconds   float64         `json:"seconds"`
-	Phases    []DrillPhase    `json:"phases"`
-	Instances []DrillInstance `json:"instances"`
-	Restored  bool            `json:"restored"` // the active link is the one that was found
-	Held      bool            `json:"held"`
-	Reasons   []string        `json:"reasons"` // why it did not hold; never null
-}
-
-// DrillPhase is one part of a drill. A silence is the time between two replies;
-// without any loss that is the time between two requests, 0.02 s.
-type DrillPhase struct {
-	Name                  string  `json:"name"` // before, there, back
-	ActiveLink            string  `json:"active_link"`
-	MoveSeconds           float64 `json:"move_seconds,omitempty"`        // until the kernel had moved it
-	FirstReplySeconds     float64 `json:"first_reply_seconds,omitempty"` // from the move to a reply over the new link; 0: none
-	LongestSilenceSeconds float64 `json:"longest_silence_seconds"`
-	Sent                  int     `json:"sent"`
-	Lost                  int     `json:"lost"`
-}
-
-// DrillInstance is what became of an instance over the bond.
-type DrillInstance struct {
-	Name        string `json:"name"`
-	Before      string `json:"before"`      // state
-	After       string `json:"after"`       // state; "": it is gone
-	Transitions uint64 `json:"transitions"` // meanwhile
 }

@@ -12,7 +12,11 @@ import (
 // addressEvent takes news of the addresses.
 func (e *engine) addressEvent(ev vip.Event) {
 	n := addressNote(ev)
-	if inst := e.named(ev.Owner); ev.Kind == vip.Held && inst != nil && inst.router.State() == vrrp.Active && !inst.promotedAt.IsZero() {
+	inst := e.named(ev.Owner)
+	if inst != nil && inst.ear != nil {
+		inst.ear.addresses(inst.cfg.Name, &ev)
+	}
+	if ev.Kind == vip.Held && inst != nil && inst.router.State() == vrrp.Active && !inst.promotedAt.IsZero() {
 		took := max(0, ev.At.Sub(inst.promotedAt))
 		inst.promotedAt = time.Time{}
 		n.text += fmt.Sprintf(", announced %s after the timer", vrrp.Seconds(took))

@@ -30,6 +30,9 @@ func (e *engine) demote(now vrrp.Instant, list []*instance, r control.DemoteRequ
 		// Demoting again takes nothing back: a plain demotion does not lift a
 		// hard one, nor one that is to persist. An end given later counts.
 		inst.persist = inst.persist || r.Persist
+		if d.unchanged && inst.ear != nil {
+			inst.demotion++ // the demotion is no longer the drill's to lift
+		}
 		if !d.unchanged {
 			inst.demotion++
 			inst.until = time.Time{}

@@ -135,7 +135,7 @@ func isThere(ctx context.Context, q whohas.Question) (bool, error) {
 	}
 	answered, over := make(chan struct{}, 1), make(chan error, 1)
 	go func() {
-		over <- p.Receive(func(time.Time) {
+		over <- p.Receive(func(whohas.Answer) {
 			select {
 			case answered <- struct{}{}:
 			default:

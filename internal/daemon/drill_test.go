@@ -281,7 +281,7 @@ func statusCode(err error) int {
 
 func TestDrillKinds(t *testing.T) {
 	d := &Daemon{}
-	for kind, says := range map[string]string{"demote": "not built yet", "": "--kind bond", "fire": `"fire"`} {
+	for kind, says := range map[string]string{"fire": `"fire"`, "Demote": "demote and bond"} {
 		_, err := d.Drill(t.Context(), control.DrillRequest{Kind: kind}, nil)
 		if statusCode(err) != http.StatusBadRequest || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v", kind, err)

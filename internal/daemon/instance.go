@@ -88,6 +88,7 @@ type instance struct {
 	persist   bool      // a demotion survives a restart
 	demotion  int       // counts demotions, so that a stale end is not taken for this one's
 	successor chan struct{}
+	ear       *ear // of a drill; nil: nobody listens
 }
 
 type transitionKey struct {

@@ -69,6 +69,7 @@ func (e *engine) tell(n note) {
 func (e *engine) record(now vrrp.Instant, inst *instance, r vrrp.Record) {
 	text := r.String()
 	e.conditionsFollow(inst, r, text)
+	inst.ear.record(inst.cfg.Name, &r)
 	if !r.Transition() {
 		kind, lvl := kindWarning, levelWarn
 		switch r.Cause {

@@ -149,6 +149,9 @@ func (e *engine) accept(now vrrp.Instant, inst *instance, d vrrp.Datagram, at vr
 	}
 	e.step(now, inst, vrrp.Event{Kind: vrrp.EventAdvert,
 		Advert: vrrp.Received{Source: src, Priority: a.Priority, Interval: a.Interval, At: min(at, now)}})
+	if inst.ear != nil {
+		inst.ear.advert(inst.cfg.Name, src, a.Priority, now.Sub(min(at, now)))
+	}
 	if inst.successor != nil && a.Priority > 0 && inst.router.State() != vrrp.Active {
 		close(inst.successor)
 		inst.successor = nil

@@ -96,7 +96,7 @@ func interfaceMAC(fd int) (net.HardwareAddr, error) {
 	return net.HardwareAddr(bytes.Clone(ll.Addr[:6])), nil
 }
 
-func (p *arpProber) Receive(answered func(at time.Time)) error {
+func (p *arpProber) Receive(answered func(Answer)) error {
 	b := make([]byte, 1500)
 	for {
 		n, err := p.file.Read(b)
@@ -111,7 +111,7 @@ func (p *arpProber) Receive(answered func(at time.Time)) error {
 		at := time.Now()
 		var reply arp.Packet
 		if reply.UnmarshalBinary(b[:n]) == nil && p.isAnswer(&reply) {
-			answered(at)
+			answered(Answer{At: at, MAC: bytes.Clone(reply.SenderHardwareAddr)})
 		}
 	}
 }

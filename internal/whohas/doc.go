@@ -2,7 +2,7 @@
 // (RFC 826) for IPv4, by neighbour solicitation (RFC 4861 §7.2) for IPv6.
 //
 //	p, err := whohas.Open(whohas.Question{Interface: "bond0", Target: gateway})
-//	go p.Receive(func(at time.Time) { … })
+//	go p.Receive(func(a whohas.Answer) { … })
 //	p.Ask()
 //	…
 //	p.Close() // ends Receive

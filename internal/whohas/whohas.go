@@ -23,8 +23,18 @@ type Prober interface {
 	Ask() error
 	// Receive calls answered for every reply to Ask until Close is called, and
 	// then returns nil.
-	Receive(answered func(at time.Time)) error
+	Receive(answered func(Answer)) error
 	Close() error
+}
+
+// An Answer says who answered.
+type Answer struct {
+	At time.Time
+	// MAC is where the target is said to be; nil: it was not said.
+	MAC net.HardwareAddr
+	// Ours: it is the asking interface's own. The kernel hears a neighbour
+	// solicitation of its own host, though no ARP request.
+	Ours bool
 }
 
 // Open prepares to ask in the network namespace of the calling thread.
@@ -54,9 +64,11 @@ func sourceFor(ifi *net.Interface, q Question) (netip.Addr, error) {
 	}
 	for _, a := range addrs {
 		p, err := netip.ParsePrefix(a.String())
-		if err == nil && p.Contains(q.Target) && (q.Avoid == nil || !q.Avoid(p.Addr())) {
+		if err == nil && p.Contains(q.Target) && !q.avoids(p.Addr()) {
 			return p.Addr(), nil
 		}
 	}
 	return netip.IPv4Unspecified(), nil
 }
+
+func (q *Question) avoids(a netip.Addr) bool { return q.Avoid != nil && q.Avoid(a) }

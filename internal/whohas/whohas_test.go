@@ -29,14 +29,14 @@ func (l leaktight) Run() int {
 }
 
 // asked are the replies to questions put inside a host.
-func asked(t *testing.T, h *lab.Host, q Question) (p Prober, replies chan time.Time) {
+func asked(t *testing.T, h *lab.Host, q Question) (p Prober, replies chan Answer) {
 	t.Helper()
 	if err := h.Do(func() (err error) { p, err = Open(q); return err }); err != nil {
 		t.Fatal(err)
 	}
-	replies = make(chan time.Time, 1000)
+	replies = make(chan Answer, 1000)
 	over := make(chan error, 1)
-	go func() { over <- p.Receive(func(at time.Time) { replies <- at }) }()
+	go func() { over <- p.Receive(func(a Answer) { replies <- a }) }()
 	t.Cleanup(func() {
 		if err := p.Close(); err != nil {
 			t.Error(err)
@@ -58,21 +58,26 @@ func ask(t *testing.T, h *lab.Host, p Prober) {
 // TestAsk: every question has a reply, also when the asker's MAC changes.
 func TestAsk(t *testing.T) {
 	t.Parallel()
+	const theirs = "02:00:00:00:00:b2"
 	for name, target := range map[string]string{"ARP": "192.0.2.2", "ND": "2001:db8::2"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := lab.New(t)
 			sw := l.Switch("lan")
 			h := sw.Host("a", "192.0.2.1/24", "2001:db8::1/64")
-			sw.Host("b", "192.0.2.2/24", "2001:db8::2/64")
+			b := sw.Host("b", "192.0.2.2/24", "2001:db8::2/64")
+			b.Run("ip", "link", "set", "eth0", "address", theirs)
 			p, replies := asked(t, h, Question{Interface: "eth0", Target: netip.MustParseAddr(target)})
 			for range 3 {
 				began := time.Now()
 				ask(t, h, p)
 				select {
-				case at := <-replies:
-					if at.Before(began) {
-						t.Errorf("answered %v before it was asked", began.Sub(at))
+				case a := <-replies:
+					if a.At.Before(began) {
+						t.Errorf("answered %v before it was asked", began.Sub(a.At))
+					}
+					if a.MAC.String() != theirs || a.Ours {
+						t.Errorf("answered by %s, ours: %t", a.MAC, a.Ours)
 					}
 				case <-time.After(5 * time.Second):
 					t.Fatal("no reply")
@@ -185,6 +190,60 @@ func TestSource(t *testing.T) {
 		case <-time.After(5 * time.Second):
 			t.Errorf("no reply to %s", source)
 		}
+	}
+}
+
+// TestAskOurselves: who asks for what is on its own interface is answered by
+// no ARP; a neighbour advertisement of its own is told from others. An IPv6
+// address to be avoided is not asked from either.
+func TestAskOurselves(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	sw := l.Switch("lan")
+	h := sw.Host("a", "fe80::53/64", "2001:db8::53/64", "192.0.2.53/24")
+	b := sw.Host("b", "2001:db8::2/64")
+	virtual := netip.MustParseAddr("fe80::53")
+	avoid := func(a netip.Addr) bool { return a == virtual }
+	p, replies := asked(t, h, Question{Interface: "eth0", Target: netip.MustParseAddr("192.0.2.53"), Avoid: avoid})
+	ask(t, h, p)
+	select {
+	case a := <-replies:
+		t.Errorf("answered by %s", a.MAC)
+	case <-time.After(100 * time.Millisecond):
+	}
+	p, replies = asked(t, h, Question{Interface: "eth0", Target: netip.MustParseAddr("2001:db8::53"), Avoid: avoid})
+	if from := p.(*ndProber).source; from == virtual {
+		t.Errorf("asked from %s", from)
+	}
+	for range 3 { // an answer of our own is not promised
+		ask(t, h, p)
+		select {
+		case a := <-replies:
+			if !a.Ours {
+				t.Errorf("answered by %s", a.MAC)
+			}
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	// The address moves to another host.
+	h.Run("ip", "addr", "del", "2001:db8::53/64", "dev", "eth0")
+	b.Run("ip", "addr", "add", "2001:db8::53/64", "dev", "eth0", "nodad")
+	lab.Until(t, 10*time.Second, "an answer of the other host", func() bool {
+		ask(t, h, p)
+		select {
+		case a := <-replies:
+			return !a.Ours && a.MAC != nil
+		case <-time.After(50 * time.Millisecond):
+			return false
+		}
+	})
+	// With no other address there is nothing to ask from.
+	err := h.Do(func() error {
+		_, err := Open(Question{Interface: "eth0", Target: netip.MustParseAddr("2001:db8::2"), Avoid: func(netip.Addr) bool { return true }})
+		return err
+	})
+	if err == nil {
+		t.Error("asked from an address to be avoided")
 	}
 }
 
