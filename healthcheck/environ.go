@@ -12,11 +12,11 @@ const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 // self is looked up once: a daemon does not change its identity.
 var self = sync.OnceValue(ownUser)
 
-// environ returns the clean environment of a command: nothing of this
+// Environ returns the clean environment of a command: nothing of this
 // process's own (sockets of the service manager, LD_PRELOAD, a locale) except
 // what is named here. An entry of extra replaces one of the same name, since
 // with two of a kind it is up to the program which one it sees.
-func environ(runAs *Credential, extra []string) []string {
+func Environ(runAs *Credential, extra []string) []string {
 	if runAs == nil {
 		runAs = self()
 	}

@@ -196,7 +196,7 @@ func launch(spec ExecSpec) (p *process, pipes []*os.File, err error) {
 	}
 	p = newProcess(spec.Command, &os.ProcAttr{
 		Dir:   "/",
-		Env:   environ(spec.RunAs, spec.Env),
+		Env:   Environ(spec.RunAs, spec.Env),
 		Files: files,
 		Sys: &syscall.SysProcAttr{
 			Setpgid:    true,

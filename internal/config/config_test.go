@@ -139,7 +139,7 @@ func TestDefaults(t *testing.T) {
 		Log:     Log{Level: "info", Format: "text"},
 		Control: Control{Socket: "/run/vrrpd/vrrpd.sock", Group: "vrrpd"},
 		Checks: []Check{{Name: "c", Command: []string{"/bin/true"}, Interval: 2 * time.Second, Timeout: 2 * time.Second,
-			Rise: 1, Fall: 1, User: "nobody", RunAs: testEnv().DefaultUser()}},
+			Rise: 1, Fall: 1, KillGrace: 500 * time.Millisecond, User: "nobody", RunAs: testEnv().DefaultUser()}},
 		Instances: []Instance{{Name: "web", Interface: "eth0", VRID: 51, Version: 3, Priority: 100, AdvertInterval: time.Second,
 			Checksum: "auto", Preempt: true, Addresses: []Address{{Prefix: prefix("192.0.2.1/24"), Interface: "eth0"}},
 			Track: []Track{{Check: "c"}}, Handover: "hold", HandoverTimeout: 5 * time.Second, Lease: 5 * time.Second, Conflict: "defend", Announce: Announce{Burst: 5, Again: 5 * time.Second}}},

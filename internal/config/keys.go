@@ -20,6 +20,7 @@ const (
 	kindTable     // an inline table, or a table of its own
 	kindAddresses // an array of strings or tables (address)
 	kindTracks    // an array of strings or tables (track)
+	kindProbe     // what to look at: a string, or a table that says more
 )
 
 func (k kind) String() string {
@@ -38,6 +39,8 @@ func (k kind) String() string {
 		return "a table"
 	case kindAddresses, kindTracks:
 		return "an array of strings or tables"
+	case kindProbe:
+		return "a string or a table"
 	}
 	return "nothing"
 }
@@ -58,6 +61,7 @@ type key struct {
 	about    string
 	sample   string // as TOML, for the reference file; "" shows the default
 	shy      bool   // the reference file shows it in a comment only
+	numbers  bool   // integers are accepted among strings
 	managed  bool   // only with manage = true; left as it is if absent
 	// unbuilt: the key is part of the language, but this version cannot do
 	// what it says.
@@ -163,26 +167,6 @@ func names[E interface {
 	return out
 }
 
-var checkTable = &table{name: "check.NAME", about: "A health check, which instances follow by their key `track`.", keys: []key{
-	{name: "command", kind: kindStrings, required: true, sample: `["/usr/local/bin/check_nginx.sh", "--fast"]`,
-		limits: "absolute path of a program that the user may execute and nobody else may replace, then its arguments",
-		about:  "Exit status 0 passes, any other fails. No shell is involved."},
-	{name: "interval", kind: kindDuration, def: `"1s"`, low: 10 * time.Millisecond, top: day, sample: `"2s"`,
-		about: "From the start of a run to the start of the next. While a run takes longer, the next is skipped."},
-	{name: "timeout", kind: kindDuration, when: "the interval", low: 10 * time.Millisecond, top: day, sample: `"1s"`,
-		about: "A run that takes longer is killed, with all its processes, and has failed."},
-	{name: "rise", kind: kindInteger, def: "1", min: 1, max: 1000, about: "Runs in a row that must pass before the check does."},
-	{name: "fall", kind: kindInteger, def: "1", min: 1, max: 1000, sample: "2", about: "Runs in a row that must fail before the check does."},
-	{name: "weight", kind: kindInteger, def: "0", min: -253, max: 253, sample: "-20",
-		about: "0: while the check fails, the instance is in fault. Below 0: added to the priority while it fails. Above 0: added while it passes."},
-	{name: "user", kind: kindString, when: "`nobody` if vrrpd is root and can become nobody, else vrrpd's own", sample: `"nobody"`,
-		limits: "a user of this host", about: "Whom the command runs as."},
-	{name: "tcp", unbuilt: true}, {name: "http", unbuilt: true}, {name: "process", unbuilt: true}, {name: "file", unbuilt: true},
-	{name: "interface", unbuilt: true}, {name: "bond", unbuilt: true}, {name: "icmp", unbuilt: true}, {name: "arp", unbuilt: true},
-	{name: "route", unbuilt: true}, {name: "unit", unbuilt: true}, {name: "grpc", unbuilt: true}, {name: "dns", unbuilt: true},
-	{name: "contract", unbuilt: true}, {name: "warning_weight", unbuilt: true},
-}}
-
 var instanceTable = &table{name: "instance.NAME", about: "One virtual router of one address family.", keys: []key{
 	{name: "interface", kind: kindString, required: true, sample: `"bond0"`, limits: "a Linux interface name, at most 15 bytes",
 		about: "Where advertisements are sent and received. It need not exist yet: it is waited for."},
@@ -236,6 +220,7 @@ var addressTable = &table{name: "instance.NAME.addresses[]", about: "A virtual a
 var trackTable = &table{name: "instance.NAME.track[]", about: "A check that counts differently here.", keys: []key{
 	{name: "check", kind: kindString, required: true, sample: `"nginx"`, limits: "the name of a [check.NAME] table", about: "The check."},
 	{name: "weight", kind: kindInteger, when: "the check's", min: -253, max: 253, sample: "-30", about: "In place of the check's own weight."},
+	{name: "warning_weight", kind: kindInteger, when: "the check's", min: -253, max: 0, sample: "-10", about: "In place of the check's own warning_weight."},
 }}
 
 var unicastTable = &table{name: "instance.NAME.unicast", about: "Peers in place of the multicast group.", keys: []key{
@@ -288,10 +273,15 @@ var places = []place{
 	{table: groupTable, named: true}, {table: notifyTable, list: true},
 }
 
-// innerTables are the tables within [instance.NAME], by the key that holds them.
+// innerTables are the tables within those at the top, by the key that holds
+// them.
 var innerTables = []struct {
+	of    *table
 	key   string
 	table *table
 }{
-	{"addresses", addressTable}, {"track", trackTable}, {"unicast", unicastTable}, {"auth", authTable}, {"announce", announceTable},
+	{checkTable, "tcp", tcpTable}, {checkTable, "http", httpCheckTable}, {checkTable, "icmp", icmpTable}, {checkTable, "arp", arpTable}, {checkTable, "file", fileTable}, {checkTable, "process", processTable},
+	{checkTable, "interface", interfaceTable}, {checkTable, "route", routeTable}, {checkTable, "bond", bondCheckTable},
+	{instanceTable, "addresses", addressTable}, {instanceTable, "track", trackTable}, {instanceTable, "unicast", unicastTable},
+	{instanceTable, "auth", authTable}, {instanceTable, "announce", announceTable},
 }

@@ -6,6 +6,7 @@ import (
 
 	"vrrpd/bonding"
 	"vrrpd/healthcheck"
+	"vrrpd/healthcheck/probe"
 )
 
 // A Plan is a complete configuration: every key validated, every default
@@ -53,18 +54,41 @@ type Bond struct {
 	Managed        *bonding.Managed // what vrrpd keeps the bond to; nil: it leaves the bond alone
 }
 
-// A Check is one [check.NAME] table.
+// A Check is one [check.NAME] table. Exactly one of Command, Probe and Bond is
+// there.
 type Check struct {
 	Name     string
-	Command  []string // absolute path of the program, then its arguments
+	Command  []string   // absolute path of the program, then its arguments
+	Probe    probe.Spec // what to look at without a command
+	Bond     *BondCheck // the health of another bond
 	Interval time.Duration
 	Timeout  time.Duration
 	Rise     int
 	Fall     int
+	HoldDown time.Duration // failing lasts at least that long
+	Initial  healthcheck.Verdict
 	Weight   int // -253..253; 0: failing means fault
-	User     string
+
+	// Of commands alone.
+	Contract      healthcheck.Contract
+	WarningWeight int           // -253..0, added while it passes with a warning
+	UnknownGrace  time.Duration // how long results of status 3 change nothing
+	KillGrace     time.Duration // between SIGTERM at the timeout and SIGKILL
+	User          string
 	// RunAs is the identity User stands for; nil: the daemon's own.
 	RunAs *healthcheck.Credential
+}
+
+// Number reports whether the check finds a number that is the weight.
+func (c *Check) Number() bool {
+	f, ok := c.Probe.(probe.File)
+	return ok && f.Test == probe.FileNumber
+}
+
+// A BondCheck asks for the health of a bond that instances need not run over.
+type BondCheck struct {
+	Name     string
+	Degraded bool // it passes while degraded, too
 }
 
 // An Instance is one [instance.NAME] table: one virtual router of one address
@@ -111,8 +135,9 @@ type Address struct {
 
 // Track ties a check to an instance.
 type Track struct {
-	Check  string
-	Weight int // the check's own unless overridden
+	Check         string
+	Weight        int // the check's own unless overridden
+	WarningWeight int // likewise
 }
 
 // Unicast replaces multicast by a list of peers.

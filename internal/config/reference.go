@@ -71,13 +71,13 @@ func Defaults() string {
 }
 
 // allTables are the tables in the order of the reference, inner ones behind
-// [instance.NAME].
+// those that hold them.
 func allTables() []*table {
 	var out []*table
 	for _, p := range places {
 		out = append(out, p.table)
-		if p.table == instanceTable {
-			for _, in := range innerTables {
+		for _, in := range innerTables {
+			if in.of == p.table {
 				out = append(out, in.table)
 			}
 		}
@@ -139,11 +139,11 @@ func headline(t *table) string {
 			return "`" + p.header("NAME") + "`"
 		}
 	}
-	name := strings.TrimPrefix(t.name, "instance.NAME.")
+	outer, name, _ := strings.Cut(t.name, ".NAME.")
 	if base, ok := strings.CutSuffix(name, "[]"); ok {
-		return "An element of `" + base + "` in `[instance.NAME]`"
+		return "An element of `" + base + "` in `[" + outer + ".NAME]`"
 	}
-	return "`" + name + " = { … }` in `[instance.NAME]`"
+	return "`" + name + " = { … }` in `[" + outer + ".NAME]`"
 }
 
 // ReferenceTOML is the text of docs/reference.toml: a file that loads, and
@@ -159,7 +159,7 @@ func ReferenceTOML() string {
 		for i := range p.table.keys {
 			referenceKey(&b, &p.table.keys[i])
 			for _, in := range innerTables {
-				if p.table == instanceTable && in.key == p.table.keys[i].name {
+				if p.table == in.of && in.key == p.table.keys[i].name {
 					referenceInner(&b, in.table)
 				}
 			}

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+
+	"vrrpd/healthcheck"
 )
 
 // A group is a [group.NAME] while it is checked.
@@ -112,7 +114,7 @@ func (b *builder) track(in *instance) {
 	for i, e := range s.elements("track") {
 		at, shown := s.node.field("track").item(i), fmt.Sprintf("%s[%d]", s.key("track"), i)
 		var t Track
-		own := false // a weight of its own
+		own, ownWarning := false, false // weights of its own
 		switch e := e.(type) {
 		case string:
 			t.Check = e
@@ -126,6 +128,8 @@ func (b *builder) track(in *instance) {
 				continue
 			}
 			t.Check, t.Weight, own = ts.text("check"), ts.integer("weight"), ts.there["weight"]
+			t.WarningWeight, ownWarning = ts.integer("warning_weight"), ts.there["warning_weight"]
+			b.ownWeights(ts)
 			at, shown = ts.place("check"), ts.key("check")
 		default:
 			s.at(at, shown, "it is "+typeName(e)+", must be a string or a table", `write "nginx", or { check = "nginx", weight = -20 }`, false)
@@ -140,13 +144,29 @@ func (b *builder) track(in *instance) {
 			continue
 		}
 		seen[t.Check] = true
+		c := b.checks[t.Check]
 		if !own {
-			t.Weight = b.checks[t.Check].Weight
+			t.Weight = c.Weight
 		}
-		if what := idle(in, t.Weight); what != "" {
+		if !ownWarning {
+			t.WarningWeight = c.WarningWeight
+		}
+		if what := idle(in, t.Weight); what != "" && !c.Number() {
 			s.at(at, shown, fmt.Sprintf("the weight %d of check %s changes nothing: %s", t.Weight, t.Check, what), "choose another priority or weight", true)
 		}
 		in.Track = append(in.Track, t)
+	}
+}
+
+// ownWeights judges whether a check can have weights of an instance's own.
+func (b *builder) ownWeights(ts *section) {
+	c, ok := b.checks[ts.text("check")]
+	switch {
+	case !ok:
+	case c.Number() && ts.there["weight"]:
+		ts.fail("weight", "the number in the file of check "+c.Name+" is the weight", "remove it")
+	case c.Contract != healthcheck.Nagios && ts.there["warning_weight"]:
+		ts.fail("warning_weight", "check "+c.Name+" knows of no warnings", `write contract = "nagios" in the check, or remove it`)
 	}
 }
 

@@ -176,6 +176,14 @@ func (k *key) convert(v any) (any, *mismatch) {
 			return t, nil
 		}
 		return nil, wrongType(k.kind, v, "write "+k.example())
+	case kindProbe:
+		switch v := v.(type) {
+		case map[string]any:
+			return v, nil
+		case string:
+			return k.toString(v)
+		}
+		return nil, wrongType(k.kind, v, "write "+k.example())
 	case kindAddresses, kindTracks:
 		if l, ok := list(v); ok {
 			return l, nil
@@ -267,6 +275,9 @@ func (k *key) toStrings(v any) (any, *mismatch) {
 	out := make([]string, 0, len(l))
 	for i, e := range l {
 		text, ok := e.(string)
+		if n, isNumber := e.(int64); isNumber && k.numbers {
+			text, ok = strconv.FormatInt(n, 10), true
+		}
 		if !ok {
 			return nil, &mismatch{i, "it is " + typeName(e) + ", must be a string", "write it in quotes"}
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vrrpd/bonding"
+	"vrrpd/healthcheck"
 )
 
 // TOML prints the plan as a configuration file that loads to the same plan,
@@ -158,12 +159,30 @@ func (w *printer) word(name string, said bool, value fmt.Stringer) {
 
 func (w *printer) check(c *Check) {
 	w.table(checkTable, c.Name)
-	w.value("command", texts(c.Command))
+	if c.Command != nil {
+		w.value("command", texts(c.Command))
+	}
+	w.probe(c)
 	w.value("interval", quoted(c.Interval))
 	w.say("timeout", quoted(c.Timeout), c.Timeout == c.Interval)
 	w.value("rise", strconv.Itoa(c.Rise))
 	w.value("fall", strconv.Itoa(c.Fall))
-	w.value("weight", strconv.Itoa(c.Weight))
+	w.value("hold_down", quoted(c.HoldDown))
+	if !c.Number() {
+		w.value("initial", text(c.Initial.String()))
+		w.value("weight", strconv.Itoa(c.Weight))
+	}
+	if c.Command == nil {
+		return
+	}
+	if c.Contract == healthcheck.Nagios {
+		w.value("contract", text("nagios"))
+		w.value("warning_weight", strconv.Itoa(c.WarningWeight))
+		w.value("unknown_grace", quoted(c.UnknownGrace))
+	} else {
+		w.value("contract", text("exit"))
+	}
+	w.value("kill_grace", quoted(c.KillGrace))
 	if c.User != "" {
 		w.say("user", text(c.User), false)
 	}
@@ -244,15 +263,24 @@ func addresses(list []Address, iface string) string {
 
 // tracks prints a weight only where it is not the check's own.
 func tracks(p *Plan, list []Track) string {
-	own := map[string]int{}
-	for _, c := range p.Checks {
-		own[c.Name] = c.Weight
+	own := map[string]*Check{}
+	for i := range p.Checks {
+		own[p.Checks[i].Name] = &p.Checks[i]
 	}
 	out := make([]string, len(list))
 	for i, t := range list {
 		out[i] = text(t.Check)
-		if t.Weight != own[t.Check] {
-			out[i] = fmt.Sprintf("{ check = %s, weight = %d }", text(t.Check), t.Weight)
+		more := ""
+		if c := own[t.Check]; c != nil {
+			if t.Weight != c.Weight {
+				more += ", weight = " + strconv.Itoa(t.Weight)
+			}
+			if t.WarningWeight != c.WarningWeight {
+				more += ", warning_weight = " + strconv.Itoa(t.WarningWeight)
+			}
+		}
+		if more != "" {
+			out[i] = "{ check = " + out[i] + more + " }"
 		}
 	}
 	return array(out)

@@ -18,15 +18,23 @@ var keepalivedWords = map[string]map[string]string{
 		"script_user":        "=write user in each [check.NAME]",
 		"vrrp_version":       "=write version in each [instance.NAME]",
 		"vrrp_strict":        "=write strict = true in each [instance.NAME]",
-		"vrrp_track_process": "=write a [check.NAME] with a command",
-		"track_file":         "=write a [check.NAME] with a command",
+		"vrrp_track_process": "=write a [check.NAME] with process",
+		"vrrp_track_file":    "=write a [check.NAME] with file",
+		"track_file":         "=write a [check.NAME] with file",
 		"instances":          "instance",
 		"checks":             "check",
 		"groups":             "group",
 	},
 	"check.NAME": {
-		"script":    "command",
-		"init_fail": "=remove it: a check without a verdict holds back promotion, and drops nobody",
+		"script":      "command",
+		"init_fail":   `initial=write initial = "failing"`,
+		"disk":        "=write a command, such as the plugin check_disk",
+		"systemd":     "unit",
+		"gateway":     "arp",
+		"ping":        "icmp",
+		"https":       "http",
+		"script_user": "user",
+		"group":       "=remove it: the command runs with the groups of its user",
 	},
 	"instance.NAME": {
 		"virtual_router_id":          "vrid",
@@ -99,7 +107,7 @@ func suggestion(spec *table, name string) (instead, meant string) {
 		return fmt.Sprintf("did you mean %q?", near), near
 	}
 	for _, in := range innerTables {
-		if spec == instanceTable && in.table.find(name) != nil {
+		if spec == in.of && in.table.find(name) != nil {
 			return "it belongs in " + in.key + " = { … }", ""
 		}
 	}

@@ -20,6 +20,8 @@ type Backend interface {
 	Promote(ctx context.Context, r Names) (*Outcome, error)
 	Announce(ctx context.Context, r Names) (*Outcome, error)
 	Reload(ctx context.Context) (*Outcome, error)
+	// RunCheck runs a check once, by hand. It counts for nothing.
+	RunCheck(ctx context.Context, r CheckRunRequest) (*CheckRun, error)
 	// ConfigText is the running configuration with every default filled in, as TOML.
 	ConfigText(ctx context.Context) (string, error)
 	// Bonds describes the bonds of the host, or the one named, in the order of

@@ -108,6 +108,13 @@ func (c *Client) Reload(ctx context.Context) (*Outcome, error) {
 	return c.post(ctx, "/v1/reload", struct{}{})
 }
 
+// RunCheck has a check run once, by hand. It returns when the run is over; ctx
+// bounds the wait.
+func (c *Client) RunCheck(ctx context.Context, r CheckRunRequest) (*CheckRun, error) {
+	var run CheckRun
+	return &run, c.postFor(ctx, "/v1/checks/run", r, &run)
+}
+
 // Bonds asks for the bonds of the host, or for one.
 func (c *Client) Bonds(ctx context.Context, name string) ([]BondDetail, error) {
 	var b []BondDetail
@@ -212,16 +219,21 @@ func (c *Client) get(ctx context.Context, path string, q url.Values, into any) e
 }
 
 func (c *Client) post(ctx context.Context, path string, body any) (*Outcome, error) {
+	var o Outcome
+	return &o, c.postFor(ctx, path, body, &o)
+}
+
+// postFor asks path for something and decodes the answer.
+func (c *Client) postFor(ctx context.Context, path string, body, into any) error {
 	b, err := json.Marshal(body)
 	if err != nil {
-		return nil, fmt.Errorf("ask the daemon: %w", err)
+		return fmt.Errorf("ask the daemon: %w", err)
 	}
 	resp, err := c.do(ctx, http.MethodPost, path, bytes.NewReader(b))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var o Outcome
-	return &o, read(resp, &o)
+	return read(resp, into)
 }
 
 // do sends a request; the answer is a 2xx one or an error.

@@ -63,6 +63,7 @@ func Handler(b Backend, readOnly bool) *API {
 		a.routes["/v1/promote"] = route{http.MethodPost, a.named(b.Promote)}
 		a.routes["/v1/announce"] = route{http.MethodPost, a.named(b.Announce)}
 		a.routes["/v1/reload"] = route{http.MethodPost, a.reload}
+		a.routes["/v1/checks/run"] = route{http.MethodPost, a.runCheck}
 		a.routes["/v1/drill"] = route{http.MethodPost, a.drill}
 	}
 	return a
@@ -165,6 +166,22 @@ func (a *API) demote(w http.ResponseWriter, r *http.Request) {
 	}
 	o, err := a.b.Demote(r.Context(), q)
 	a.outcome(w, o, err)
+}
+
+// runCheck runs a command of the configuration, at somebody's request: that is
+// for those who may change state.
+func (a *API) runCheck(w http.ResponseWriter, r *http.Request) {
+	var q CheckRunRequest
+	if err := a.decode(w, r, &q); err != nil {
+		a.fail(w, err)
+		return
+	}
+	if q.Check == "" {
+		a.fail(w, &StatusError{Code: http.StatusBadRequest, Message: "which check? its name is missing"})
+		return
+	}
+	run, err := a.b.RunCheck(r.Context(), q)
+	a.answer(w, run, err)
 }
 
 // named serves a command that takes nothing but names.

@@ -94,21 +94,6 @@ type Group struct {
 	Instances []string `json:"instances"`
 }
 
-// Check is the state of one health check.
-type Check struct {
-	Name            string    `json:"name"`
-	Passing         bool      `json:"passing"`
-	Verdict         string    `json:"verdict"` // passing | failing | unknown
-	Since           time.Time `json:"since"`
-	Output          string    `json:"output"`
-	DurationSeconds float64   `json:"duration_seconds"`
-	LastRun         time.Time `json:"last_run,omitzero"`
-	Runs            uint64    `json:"runs"`
-	Result          string    `json:"result,omitempty"` // how the last run ended: "exit status 2", "killed at the timeout of 1s", …
-	Command         []string  `json:"command,omitempty"`
-	User            string    `json:"user,omitempty"`
-}
-
 // Bond is the state of one bond.
 type Bond struct {
 	Name       string   `json:"name"`

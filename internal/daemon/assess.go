@@ -46,73 +46,11 @@ func (e *engine) assess(now vrrp.Instant, inst *instance) {
 	}
 }
 
-// tracked lists the checks of an instance, and those of its whole group: the
-// members must agree in priority, or the group could not settle. A check that
-// several members track counts once, as the first of them has it.
-func (e *engine) tracked(inst *instance) []healthcheck.Tracked {
-	members := []*instance{inst}
-	if inst.group != nil {
-		members = inst.group.members
-	}
-	var out []healthcheck.Tracked
-	var elsewhere []string // faults of other members: they arrive through the group
-	for _, m := range members {
-		for _, t := range m.cfg.Track {
-			if slices.ContainsFunc(out, func(o healthcheck.Tracked) bool { return o.Name == t.Check }) || slices.Contains(elsewhere, t.Check) {
-				continue
-			}
-			if t.Weight == 0 && m != inst {
-				elsewhere = append(elsewhere, t.Check)
-				continue
-			}
-			tr := healthcheck.Tracked{Name: t.Check, Weight: t.Weight}
-			if c := e.checks[t.Check]; c != nil {
-				tr.Verdict = c.result.Verdict
-			}
-			out = append(out, tr)
-		}
-	}
-	return out
-}
-
 // assessAll is assess for every instance.
 func (e *engine) assessAll(now vrrp.Instant) {
 	for _, inst := range e.instances {
 		e.assess(now, inst)
 	}
-}
-
-// checkRan takes the result of a check that was run as cfg says.
-func (e *engine) checkRan(now vrrp.Instant, cfg config.Check, r healthcheck.Result) {
-	c := e.checks[r.Check]
-	if c == nil || !sameRun(c.cfg, cfg) {
-		return // dropped or changed by a reload meanwhile
-	}
-	c.result = r
-	if !r.Changed {
-		return
-	}
-	text := "check " + r.Check + " is " + r.Verdict.String()
-	if r.Verdict == healthcheck.Failing {
-		text += ": " + r.Detail
-		if r.Output != "" {
-			text += ": " + firstLine(r.Output)
-		}
-	}
-	lvl := levelInfo
-	if r.Verdict == healthcheck.Failing {
-		lvl = levelWarn
-	}
-	e.tell(note{kind: kindCheck, level: lvl, check: r.Check, text: text})
-	for _, inst := range e.instances {
-		if e.tracks(inst, r.Check) {
-			e.assess(now, inst)
-		}
-	}
-}
-
-func (e *engine) tracks(inst *instance, check string) bool {
-	return slices.ContainsFunc(e.tracked(inst), func(t healthcheck.Tracked) bool { return t.Name == check })
 }
 
 // interfaces takes the interfaces as they are now.
@@ -221,13 +159,4 @@ func (e *engine) countVirtual(inst *instance, n int) {
 			}
 		}
 	}
-}
-
-func firstLine(s string) string {
-	for i, r := range s {
-		if r == '\n' {
-			return s[:i]
-		}
-	}
-	return s
 }

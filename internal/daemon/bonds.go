@@ -55,13 +55,19 @@ func (e *engine) bondsSeen(now vrrp.Instant, u *bonding.Update, under map[string
 }
 
 // bondList is every bond that matters, those of the configuration first. A
-// bond that an instance is found to run over is added with the defaults.
+// bond that an instance is found to run over, or that a check asks for, is
+// added with the defaults.
 func (e *engine) bondList() []*bond {
 	for _, inst := range e.instances {
 		for _, name := range e.under[inst.id.iface] {
 			if e.bondNamed(name) == nil {
 				e.bonds = append(e.bonds, e.newBond(config.Bond{Name: name, MinLinks: 1}))
 			}
+		}
+	}
+	for _, check := range e.checkOrder {
+		if b := e.checks[check].cfg.Bond; b != nil && e.bondNamed(b.Name) == nil {
+			e.bonds = append(e.bonds, e.newBond(config.Bond{Name: b.Name, MinLinks: 1}))
 		}
 	}
 	return e.bonds
@@ -104,10 +110,11 @@ func (e *engine) setBonds(tables []config.Bond) {
 			e.bonds = append(e.bonds, b)
 		}
 	}
-	// One that no instance runs over any more, and no table names, is dropped.
+	// One that no instance runs over any more, and no table or check names, is
+	// dropped.
 	e.bonds = slices.DeleteFunc(e.bonds, func(b *bond) bool {
 		named := slices.ContainsFunc(tables, func(c config.Bond) bool { return c.Name == b.cfg.Name })
-		return !named && len(e.over(b.cfg.Name)) == 0
+		return !named && len(e.over(b.cfg.Name)) == 0 && !e.checksBond(b.cfg.Name)
 	})
 }
 
@@ -135,6 +142,7 @@ func (e *engine) judgeBonds(now vrrp.Instant) {
 		if health != b.health {
 			e.tellHealth(b, health)
 			b.health = health
+			e.board.bondTurned(b.cfg.Name)
 		}
 		if at, pending := b.counts.Next(); pending && (next.IsZero() || at.Before(next)) {
 			next = at

@@ -130,7 +130,7 @@ func TestCheckRunner(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	results := make(chan string, 1000)
-	c := newCheckRunner(ctx, func(cfg config.Check, r healthcheck.Result) {
+	c := newCheckRunner(ctx, newCheckBoard(), func(cfg config.Check, r healthcheck.Result) {
 		if r.Runs == 1 {
 			results <- cfg.Name + ": " + strings.TrimSpace(r.Output)
 		}

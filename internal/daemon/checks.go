@@ -2,46 +2,98 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"reflect"
 	"slices"
 	"sync"
-	"time"
 
 	"vrrpd/healthcheck"
+	"vrrpd/healthcheck/probe"
 	"vrrpd/internal/config"
+	"vrrpd/vrrp"
 )
 
 // A checkRunner runs the checks, each in a goroutine of its own.
 type checkRunner struct {
 	ctx     context.Context
 	report  func(config.Check, healthcheck.Result)
+	health  func(config.BondCheck) probe.Probe
+	board   *checkBoard
+	tell    func(text string)
+	cgroups *healthcheck.Cgroups // nil: there are none
+	// noCgroups says why there are none from the beginning.
+	noCgroups error
+	told      sync.Once // that there are none
+	node      string
+	wg        sync.WaitGroup
+
+	mu      sync.Mutex
 	running map[string]*runningCheck
-	node    string
-	wg      sync.WaitGroup
 }
 
 type runningCheck struct {
 	cfg  config.Check
+	run  *healthcheck.Check
+	ctx  context.Context
 	stop context.CancelFunc
+	// hands counts the runs by hand under way. None begins once the check is
+	// not in checkRunner.running any more.
+	hands sync.WaitGroup
 }
 
 // newCheckRunner returns a runner without checks. Each result is reported with
 // the configuration that it is the result of.
-func newCheckRunner(ctx context.Context, report func(config.Check, healthcheck.Result)) *checkRunner {
-	return &checkRunner{ctx: ctx, report: report, running: map[string]*runningCheck{}}
+func newCheckRunner(ctx context.Context, board *checkBoard, report func(config.Check, healthcheck.Result)) *checkRunner {
+	return &checkRunner{ctx: ctx, board: board, report: report, tell: func(string) {}, running: map[string]*runningCheck{}}
 }
 
-// sameRun reports whether two configurations run the same check; the weight
-// is the instances' business.
+// newChecks makes the runner of a daemon. Where commands cannot have cgroups of
+// their own, that is told once, when there is a command.
+func (d *Daemon) newChecks() *checkRunner {
+	c := newCheckRunner(d.ctx, d.engine.board, func(c config.Check, r healthcheck.Result) {
+		d.loop.do(func(now vrrp.Instant) { d.engine.checkRan(now, c, r) })
+	})
+	c.health = d.bondProbe
+	c.cgroups, c.noCgroups = healthcheck.OpenCgroups()
+	c.tell = func(text string) { d.say(levelInfo, kindCheck, text) }
+	return c
+}
+
+// confinement says what a command is killed with, for people: its cgroup, or
+// its process group and why not its cgroup.
+func (c *checkRunner) confinement() string {
+	err := c.noCgroups
+	if c.cgroups != nil {
+		err = c.cgroups.Err()
+	}
+	if err != nil {
+		return "process group (no cgroup: " + err.Error() + ")"
+	}
+	return "cgroup"
+}
+
+// tellConfinement says once if commands have no cgroups.
+func (c *checkRunner) tellConfinement() {
+	if how := c.confinement(); how != "cgroup" {
+		c.told.Do(func() {
+			c.tell("commands of checks are killed with their process group, which a process of theirs can leave: " + how)
+		})
+	}
+}
+
+// sameRun reports whether two configurations run the same check; the weights,
+// and what it counts as before its first verdict, are the instances' business.
 func sameRun(a, b config.Check) bool {
-	a.Weight, b.Weight = 0, 0
+	a.Weight, a.WarningWeight, a.Initial = b.Weight, b.WarningWeight, b.Initial
 	return reflect.DeepEqual(a, b)
 }
 
 // apply starts what is new, stops what is gone, and leaves alone what did not
 // change: it keeps its verdict.
 func (c *checkRunner) apply(checks []config.Check, node string) (changes []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	wanted := map[string]config.Check{}
 	for _, check := range checks {
 		wanted[check.Name] = check
@@ -60,47 +112,87 @@ func (c *checkRunner) apply(checks []config.Check, node string) (changes []strin
 	}
 	first := c.node == ""
 	c.node = node
-	for _, check := range checks {
-		if c.running[check.Name] != nil {
-			continue
-		}
+	fresh := slices.DeleteFunc(slices.Clone(checks), func(check config.Check) bool { return c.running[check.Name] != nil })
+	for _, check := range fresh {
 		if !first {
 			changes = append(changes, "check "+check.Name+" started anew")
 		}
-		ctx, stop := context.WithCancel(c.ctx)
-		c.running[check.Name] = &runningCheck{check, stop}
-		run := healthcheck.New(healthcheck.Spec{Name: check.Name, Command: check.Command, Interval: check.Interval, Timeout: check.Timeout,
-			Rise: check.Rise, Fall: check.Fall, RunAs: check.RunAs, Env: []string{"VRRPD_CHECK=" + check.Name, "VRRPD_NODE=" + node}}, func(r healthcheck.Result) {
-			if ctx.Err() == nil {
-				c.report(check, r)
-			}
-		})
-		c.wg.Go(func() { run.Run(ctx) })
+		c.start(check, len(fresh))
 	}
 	return changes
 }
 
-// stop ends every check and waits for them.
-func (c *checkRunner) stop() {
-	for _, r := range c.running {
-		r.stop()
+// start starts a check, one of so many that start together.
+func (c *checkRunner) start(check config.Check, together int) {
+	r := &runningCheck{cfg: check}
+	r.ctx, r.stop = context.WithCancel(c.ctx)
+	spec := healthcheck.Spec{Name: check.Name, Command: check.Command, Interval: check.Interval, Timeout: check.Timeout,
+		Rise: check.Rise, Fall: check.Fall, HoldDown: check.HoldDown, UnclearGrace: check.UnknownGrace, Contract: check.Contract,
+		Grace: check.KillGrace, RunAs: check.RunAs, Env: []string{"VRRPD_CHECK=" + check.Name, "VRRPD_NODE=" + c.node},
+		Environ: func() []string { return c.board.environ(check.Name) }}
+	spec.First, spec.Offset = healthcheck.Spread(check.Name, check.Interval, together)
+	switch {
+	case check.Bond != nil:
+		spec.Probe = c.health(*check.Bond)
+	case check.Probe != nil:
+		p, err := check.Probe.New()
+		if err != nil { // the configuration was checked
+			p = probe.Func{What: check.Name, Look: func(context.Context) probe.Outcome { return probe.Outcome{Detail: err.Error()} }}
+		}
+		spec.Probe = p
+	default:
+		// Without a cgroup the process group has to do; Cgroups.Err says why.
+		spec.Cgroup, _ = c.cgroups.Make(check.Name)
 	}
-	c.wg.Wait()
+	r.run = healthcheck.New(spec, func(result healthcheck.Result) {
+		if r.ctx.Err() != nil {
+			return
+		}
+		if check.Command != nil {
+			c.tellConfinement()
+		}
+		c.report(check, result)
+	})
+	c.running[check.Name] = r
+	c.wg.Go(func() {
+		r.run.Run(r.ctx)
+		r.hands.Wait()
+		_ = spec.Cgroup.Close() // what is left of it goes with that of all checks
+	})
 }
 
-// setChecks tells the engine which checks there are. One that stays the same
-// keeps its verdict; with another name of the node, which checks are told, none
-// does.
-func (e *engine) setChecks(checks []config.Check, node string) {
-	before, sameNode := e.checks, node == e.node
-	e.checks, e.node = map[string]*checkState{}, node
-	e.checkOrder = e.checkOrder[:0]
-	for _, c := range checks {
-		state := &checkState{cfg: c, created: time.Now()}
-		if old := before[c.Name]; old != nil && sameNode && sameRun(old.cfg, c) {
-			state.result, state.created = old.result, old.created
-		}
-		e.checks[c.Name] = state
-		e.checkOrder = append(e.checkOrder, c.Name)
+// once runs a check by hand. Without such a check ok is false.
+func (c *checkRunner) once(ctx context.Context, name string, env []string) (r healthcheck.Result, ok bool, err error) {
+	c.mu.Lock()
+	check := c.running[name]
+	if check != nil {
+		check.hands.Add(1)
 	}
+	c.mu.Unlock()
+	if check == nil {
+		return r, false, nil
+	}
+	defer check.hands.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(check.ctx, cancel)()
+	r, err = check.run.Once(ctx, env)
+	if err != nil && check.ctx.Err() != nil {
+		err = errCheckGone
+	}
+	return r, true, err
+}
+
+var errCheckGone = errors.New("the check was stopped meanwhile: by a reload, or because vrrpd stops")
+
+// stop ends every check and waits for them.
+func (c *checkRunner) stop() error {
+	c.mu.Lock()
+	for name, r := range c.running {
+		r.stop()
+		delete(c.running, name)
+	}
+	c.mu.Unlock()
+	c.wg.Wait()
+	return c.cgroups.Close()
 }

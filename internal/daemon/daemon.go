@@ -12,7 +12,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"vrrpd/healthcheck"
 	"vrrpd/internal/beats"
 	"vrrpd/internal/config"
 	"vrrpd/internal/control"
@@ -188,9 +187,7 @@ func (d *Daemon) open() error {
 		free:      func(id identity) { d.beats.Free(id.key()) },
 	})
 	d.loop = newLoop(d.engine, poller, d.opts.Observer.Lag)
-	d.checks = newCheckRunner(d.ctx, func(c config.Check, r healthcheck.Result) {
-		d.loop.do(func(now vrrp.Instant) { d.engine.checkRan(now, c, r) })
-	})
+	d.checks = d.newChecks()
 	d.web = newWeb(d.log)
 	d.bonds, err = newBondWatch(d)
 	return err
@@ -277,7 +274,9 @@ func (d *Daemon) serve(stop, hurry context.Context, before past) error {
 	}
 	patience, patient := context.WithTimeout(hurry, settlePatience)
 	defer patient()
-	d.checks.stop()
+	if left := d.checks.stop(); left != nil {
+		d.say(levelWarn, kindCheck, "a cgroup of the checks is left behind: "+left.Error())
+	}
 	d.notifier.close(patience.Done())
 	listening.close(patience)
 	d.web.close()
@@ -333,6 +332,7 @@ func (d *Daemon) begin(ifaces netif.Snapshot, before past) {
 		d.engine.bondUpdate, d.engine.under = bonds, under // nobody else reads them yet
 		d.engine.setChecks(plan.Checks, plan.Node)
 		d.engine.apply(now, plan, before)
+		d.engine.publish()
 		leftover = before.state.leftovers(d.engine)
 	})
 	if len(leftover.Addresses) > 0 {
@@ -393,6 +393,7 @@ func (d *Daemon) Reload(context.Context) (*control.Outcome, error) {
 		d.engine.under = under
 		d.engine.setChecks(plan.Checks, plan.Node)
 		changes = d.engine.apply(now, plan, past{})
+		d.engine.publish()
 	}); err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 
 	"vrrpd/bonding"
 
-	"vrrpd/healthcheck"
 	"vrrpd/internal/beats"
 	"vrrpd/internal/config"
 	"vrrpd/internal/netif"
@@ -59,6 +58,7 @@ type engine struct {
 	node       string // as the checks are told
 	checks     map[string]*checkState
 	checkOrder []string
+	board      *checkBoard
 	virtual    map[netip.Addr]int // configured addresses, counted
 	bonds      []*bond
 	bondUpdate *bonding.Update     // the last reading; nil: none yet
@@ -84,16 +84,9 @@ type group struct {
 	state   vrrp.State
 }
 
-// A checkState is what the engine knows of one check.
-type checkState struct {
-	cfg     config.Check
-	result  healthcheck.Result
-	created time.Time
-}
-
 func newEngine(out outside) *engine {
 	return &engine{out: out, byToken: map[int32]*port{}, ports: map[portKey]*port{},
-		checks: map[string]*checkState{}, virtual: map[netip.Addr]int{}, batch: transport.NewBatch()}
+		checks: map[string]*checkState{}, board: newCheckBoard(), virtual: map[netip.Addr]int{}, batch: transport.NewBatch()}
 }
 
 // step feeds an event to an instance and carries out what it asks for.

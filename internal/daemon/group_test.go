@@ -35,7 +35,7 @@ func (s *script) ran(name string, v healthcheck.Verdict) {
 func (s *script) ranAs(cfg config.Check, v healthcheck.Verdict, changed bool) {
 	s.do(func() {
 		s.e.checkRan(s.now, cfg, healthcheck.Result{Check: cfg.Name, Verdict: v, Passed: v == healthcheck.Passing, Changed: changed,
-			Detail: "exit status 2", Output: "no answer\nat all"})
+			Detail: "exit status 2", Output: "no answer\nat all", Summary: "no answer"})
 	})
 }
 

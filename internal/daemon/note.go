@@ -92,6 +92,7 @@ func (e *engine) record(now vrrp.Instant, inst *instance, r vrrp.Record) {
 		e.departed(inst)
 	}
 	wall := time.Now()
+	e.board.turned(inst.cfg.Name, r.To)
 	inst.since, inst.cause = wall, text
 	inst.transitions[transitionKey{r.To, r.Cause}]++
 	if r.To == vrrp.Active {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -111,7 +112,8 @@ func (n *notifier) run(c config.Notify, what notification) {
 	if !out.Passed() {
 		text := "notification command " + c.Command[0] + " for " + what.name + " " + state + ": " + out.Detail()
 		if out.Output != "" {
-			text += ": " + firstLine(out.Output)
+			first, _, _ := strings.Cut(out.Output, "\n")
+			text += ": " + first
 		}
 		n.failed(text)
 	}

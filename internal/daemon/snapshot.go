@@ -15,6 +15,13 @@ import (
 type Snapshot struct {
 	Status      control.Status
 	Transitions []Transitions
+	Perf        []PerfSample
+}
+
+// A PerfSample is one value of a plugin's performance data that metrics show.
+type PerfSample struct {
+	Check, Label, Unit string
+	Value              float64
 }
 
 // Transitions counts how often an instance went to a state for a cause.
@@ -37,7 +44,9 @@ func (e *engine) snapshot(now vrrp.Instant) Snapshot {
 		s.Status.Groups = append(s.Status.Groups, control.Group{Name: g.cfg.Name, State: g.machine.State().String(), Instances: g.cfg.Instances})
 	}
 	for _, name := range e.checkOrder {
-		s.Status.Checks = append(s.Status.Checks, describeCheck(e.checks[name]))
+		c := e.checks[name]
+		s.Status.Checks = append(s.Status.Checks, e.describeCheck(c))
+		s.Perf = append(s.Perf, c.perfSamples()...)
 	}
 	s.Status.Interfaces = e.describePorts()
 	s.Status.Bonds = e.describeBonds()
@@ -175,17 +184,6 @@ func warnings(now vrrp.Instant, inst *instance) []string {
 	}
 	for _, c := range inst.conditions {
 		out = append(out, c.Text)
-	}
-	return out
-}
-
-// describeCheck is one check as status shows it.
-func describeCheck(c *checkState) control.Check {
-	r := &c.result
-	out := control.Check{Name: c.cfg.Name, Passing: r.Verdict == healthcheck.Passing, Verdict: r.Verdict.String(), Since: r.Since,
-		Output: r.Output, DurationSeconds: r.Duration.Seconds(), LastRun: r.At, Runs: r.Runs, Result: r.Detail, Command: c.cfg.Command, User: c.cfg.User}
-	if out.Since.IsZero() {
-		out.Since = c.created
 	}
 	return out
 }

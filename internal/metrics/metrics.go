@@ -86,6 +86,9 @@ var (
 	checkUp          = desc("check_up", "1 while the check passes.", "check")
 	checkDuration    = desc("check_duration_seconds", "How long the last run of the check took.", "check")
 	checkRuns        = desc("check_runs_total", "Runs of the check.", "check")
+	checkOverruns    = desc("check_overruns_total", "Runs of the check that were skipped, because the one before took too long.", "check")
+	checkWarning     = desc("check_warning", "1 while the check passes with a warning.", "check")
+	checkPerf        = desc("check_perfdata", "Performance data of the last run of the check, as the plugin gave it.", "check", "label", "unit")
 	uptime           = desc("uptime_seconds", "How long the daemon has been running.")
 )
 
@@ -130,6 +133,11 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		gauge(checkUp, truth(k.Passing), k.Name)
 		gauge(checkDuration, k.DurationSeconds, k.Name)
 		counter(checkRuns, k.Runs, k.Name)
+		counter(checkOverruns, k.Overruns, k.Name)
+		gauge(checkWarning, truth(k.Warning), k.Name)
+	}
+	for _, p := range s.Perf {
+		gauge(checkPerf, p.Value, p.Check, p.Label, p.Unit)
 	}
 }
 

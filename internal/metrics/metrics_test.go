@@ -33,6 +33,7 @@ func full(context.Context) (*daemon.Snapshot, error) {
 			Bonds: []control.Bond{{Name: "bond0", Health: "degraded", ActiveLink: "eth1",
 				Links: []control.Link{{Name: "eth0", Failures: 2}, {Name: "eth1", Up: true, Active: true}}}},
 		},
+		Perf:        []daemon.PerfSample{{Check: "nginx", Label: "time", Unit: "s", Value: 0.25}},
 		Transitions: []daemon.Transitions{{Instance: "web", To: "active", Cause: "timeout", Count: 2}},
 	}, nil
 }

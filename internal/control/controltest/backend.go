@@ -20,6 +20,7 @@ type Backend struct {
 	Config       string
 	BondList     []control.BondDetail
 	Diagnosis    control.Diagnosis
+	CheckRun     control.CheckRun
 	// Progress and Report are how a drill goes.
 	Progress []string
 	Report   control.DrillReport
@@ -124,6 +125,15 @@ func (b *Backend) Announce(ctx context.Context, r control.Names) (*control.Outco
 // Reload answers Outcome.
 func (b *Backend) Reload(ctx context.Context) (*control.Outcome, error) {
 	return b.command(ctx, "reload")
+}
+
+// RunCheck answers CheckRun.
+func (b *Backend) RunCheck(ctx context.Context, r control.CheckRunRequest) (*control.CheckRun, error) {
+	if _, err := b.command(ctx, r); err != nil {
+		return nil, err
+	}
+	run := b.CheckRun
+	return &run, nil
 }
 
 // ConfigText answers Config.
