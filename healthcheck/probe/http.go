@@ -215,7 +215,7 @@ func (p *httpProbe) Probe(ctx context.Context) Outcome {
 	if p.tls != nil {
 		secured, err := p.tls.handshake(ctx, conn)
 		if err != nil {
-			return fail("%s: TLS: %s", ask, l.why(err))
+			return fail("%s: TLS: %s", ask, strings.TrimPrefix(l.why(err), "tls: "))
 		}
 		conn = secured
 	}

@@ -50,7 +50,7 @@ func TestHTTP(t *testing.T) {
 		{"tls by address", HTTP{URL: "https://[2001:db8::9]/health", TLS: TLS{CAFile: n.caFile}}, true, "status 200", "healthy"},
 		{"tls by host", HTTP{URL: "https://192.0.2.9/name", Host: "web.example", TLS: TLS{CAFile: n.caFile}}, true, "status 200", "name web.example"},
 		{"tls of another", HTTP{URL: "https://192.0.2.9/name", Host: "db.example", TLS: TLS{CAFile: n.caFile}}, false, "TLS: ", ""},
-		{"tls unknown", HTTP{URL: "https://192.0.2.9/health"}, false, "TLS: tls: failed to verify certificate", ""},
+		{"tls unknown", HTTP{URL: "https://192.0.2.9/health"}, false, "TLS: failed to verify certificate", ""},
 		{"tls unverified", HTTP{URL: "https://192.0.2.9/health", TLS: TLS{Insecure: true}}, true, "status 200", "healthy"},
 		{"tls no file", HTTP{URL: "https://192.0.2.9/health", TLS: TLS{CAFile: n.caFile + "2"}}, false, "TLS: ", ""},
 		{"tls to plain", HTTP{URL: "https://192.0.2.9:80/health"}, false, "TLS: ", ""},
