@@ -49,6 +49,9 @@ func (r *Router) yield(a Received, cause Cause) {
 // again whose the addresses are, for it may have told them otherwise. Both
 // are limited, so that nobody can use us to flood the network.
 func (r *Router) losingAdvert(now Instant, a Received) {
+	if r.mute != 0 {
+		return // nobody would hear the answer; everybody is told when the carrier is back
+	}
 	if (r.cfg.Version == V3 || !r.cfg.Strict) && r.losing.take(now, r.cfg.AdvertInterval, 1) {
 		r.send(r.Priority())
 	}

@@ -61,7 +61,7 @@ type Event struct {
 	Silent   bool       // EventFault: no advertisement can leave (the interface is down or gone)
 	AtOnce   bool       // EventFault: nothing is served any more, so there is nothing to hand over
 	Brief    bool       // EventFault: nothing but the carrier is missing, and may be back in a moment
-	Resume   bool       // EventStartup: an earlier process was active less than ResumeWithin ago. EventPromote: become active at once if nobody else has
+	Resume   bool       // EventStartup: an earlier process was active less than ResumeWithin ago; a group goes on if all its members are started so at the same instant. EventPromote: become active at once if nobody else has
 	Leave    bool       // EventStartup: an earlier process was active and ended without a word; hand over in its place
 	Demotion Demotion   // EventDemote: Demoted or DemotedHard
 	Force    bool       // EventDemote: stay down even if nobody takes over

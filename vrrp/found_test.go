@@ -137,3 +137,42 @@ func TestOwnerDemotedWhileHeld(t *testing.T) {
 	s.state(Backup)
 	s.fire("adv(1) hold announce timer(1000.000) active(timeout)")
 }
+
+// A router that lost its carrier and then did not run, until after another one
+// took over, reads of that first: it follows, rather than answer and then go
+// to Fault because its time is over. Both would leave the addresses to nobody.
+func TestFrozenWithoutACarrier(t *testing.T) {
+	s := newScript(t)
+	s.becomeActive()
+	s.step(noCarrier, "note(no_carrier) timer(3000.000)")
+	s.wait(10 * time.Second)
+	s.hear(lower, 90, "stop release fault(fault)")
+	s.step(cleared, "backup(fault_cleared) timer(3609.375)")
+}
+
+// One that has no carrier answers nobody, whatever it still reads.
+func TestNoAnswerWithoutACarrier(t *testing.T) {
+	s := newScript(t)
+	s.becomeActive()
+	s.step(noCarrier, "note(no_carrier) timer(3000.000)")
+	s.wait(time.Second)
+	s.hear(lower, 90, "")
+	s.step(cleared, "note(carrier_back) adv(100) timer(1000.000) announce")
+}
+
+// A group whose members cannot all go on at once takes part as usual: on no LAN
+// is it active before a whole Active_Down_Interval has passed there.
+func TestGroupThatCannotResume(t *testing.T) {
+	resume := Event{Kind: EventStartup, Resume: true}
+	hold := Event{Kind: EventHold, Reasons: []string{"check nginx has no verdict yet"}}
+	a, b := newScript(t), newScript(t, every(200*ms))
+	g := &groupScript{a, NewGroup([]*Router{a.r, b.r}, []string{"a", "b"})}
+	g.step(1, hold, "")
+	g.step(0, resume, "0:backup(startup) 0:timer(3609.375)")
+	g.step(1, resume, "1:backup(startup) 1:timer(721.875)")
+	g.wait(721875 * time.Microsecond)
+	g.step(1, Event{Kind: EventTimer}, "1:stop 1:note(held)")
+	g.step(1, Event{Kind: EventHold}, "")
+	g.wait(3609375*time.Microsecond - 721875*time.Microsecond)
+	g.step(0, Event{Kind: EventTimer}, "0:stop 0:adv(100) 0:hold 0:announce 0:timer(1000.000) 0:active(timeout) 1:adv(100) 1:hold 1:announce 1:timer(200.000) 1:active(timeout)")
+}

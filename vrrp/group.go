@@ -108,6 +108,9 @@ func (g *Group) followYield(now Instant) {
 // promote makes the whole group active as soon as every member is ready.
 func (g *Group) promote(now Instant) {
 	for _, r := range g.members {
+		r.resumeNoMore(now)
+	}
+	for _, r := range g.members {
 		if !r.Ready() {
 			return
 		}

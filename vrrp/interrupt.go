@@ -43,9 +43,13 @@ func (r *Router) speakAgain(now Instant) {
 func (r *Router) RidesOut() bool { return r.state == Active && r.mute != 0 }
 
 // wasFrozen reports whether an active router did not run for so long that
-// another one may be active rightly.
+// another one may be active rightly. One that lost its carrier before has read
+// the advertisement before it noticed how much later it is.
 func (r *Router) wasFrozen(now Instant) bool {
-	return r.mute == 0 && r.leaving == 0 && now.Sub(r.spoke) >= patience*r.cfg.AdvertInterval
+	if r.mute != 0 {
+		return now >= r.mute
+	}
+	return r.leaving == 0 && now.Sub(r.spoke) >= patience*r.cfg.AdvertInterval
 }
 
 // thaw has a router that was frozen follow whoever is active now, whatever the
@@ -60,7 +64,7 @@ func (r *Router) thaw(now Instant, a Received) {
 
 // resume starts a router that was active when its process ended, so short ago
 // that nobody can have taken over: it goes on being active. A member of a
-// group waits for the others. It reports false if that cannot be.
+// group waits for the others, which are started at the same moment. It reports false if that cannot be.
 func (r *Router) resume(now Instant) bool {
 	if r.faulty() || r.blocked() || r.demotion != NotDemoted {
 		return false
@@ -74,6 +78,15 @@ func (r *Router) resume(now Instant) bool {
 	}
 	r.becomeActive(now, Record{Cause: CauseResumed})
 	return true
+}
+
+// resumeNoMore ends the wait for the other members of a group, which are started
+// at the same moment: later somebody may have taken over, so this one waits for
+// its down timer as well.
+func (r *Router) resumeNoMore(now Instant) {
+	if r.resuming && now > r.base {
+		r.resuming, r.expired = false, false
+	}
 }
 
 // takeLeave starts a router in place of one whose process ended without a
