@@ -9,26 +9,29 @@ import (
 // A fault is one thing that is done to the network or to a node. Most undo
 // themselves after a while.
 type fault struct {
-	often int
-	do    func(s *scenario, h *host)
+	often   int
+	do      func(s *scenario, h *host)
+	planned bool // people do it on purpose, and nobody need notice
 }
 
 var faults = []fault{
-	{3, (*scenario).lossOneWay},
-	{2, (*scenario).lossBothWays},
-	{2, (*scenario).burst},
-	{1, (*scenario).slow},
-	{2, (*scenario).part},
-	{3, (*scenario).pause},
-	{4, (*scenario).crash},
-	{4, (*scenario).stop},
-	{5, (*scenario).demote},
-	{2, (*scenario).promote},
-	{3, (*scenario).reprioritise},
-	{4, (*scenario).fail},
-	{3, (*scenario).hold},
-	{3, (*scenario).reconfigure},
-	{1, (*scenario).renumber},
+	{3, (*scenario).lossOneWay, false},
+	{2, (*scenario).lossBothWays, false},
+	{2, (*scenario).burst, false},
+	{1, (*scenario).slow, false},
+	{2, (*scenario).part, false},
+	{3, (*scenario).pause, false},
+	{2, (*scenario).crash, false},
+	{5, (*scenario).kill, false},
+	{5, (*scenario).cutOff, false},
+	{4, (*scenario).stop, true},
+	{5, (*scenario).demote, true},
+	{2, (*scenario).promote, true},
+	{3, (*scenario).reprioritise, true},
+	{4, (*scenario).fail, false},
+	{3, (*scenario).hold, true},
+	{3, (*scenario).reconfigure, true},
+	{1, (*scenario).renumber, true},
 }
 
 // trouble schedules the faults until s.end.
@@ -40,7 +43,9 @@ func (s *scenario) trouble() {
 	s.end = s.now.Add(total)
 	all := 0
 	for _, f := range faults {
-		all += f.often
+		if f.planned || !s.calm {
+			all += f.often
+		}
 	}
 	gap := total / time.Duration(5+s.rng.IntN(40))
 	for at := s.now.Add(s.upTo(6 * s.longest)); at < s.end; at = at.Add(s.upTo(2 * gap)) {
@@ -48,6 +53,9 @@ func (s *scenario) trouble() {
 			h := s.hosts[s.rng.IntN(len(s.hosts))]
 			n := s.rng.IntN(all)
 			for _, f := range faults {
+				if s.calm && !f.planned {
+					continue
+				}
 				if n -= f.often; n < 0 {
 					f.do(s, h)
 					return
@@ -141,9 +149,17 @@ func (s *scenario) pause(h *host) {
 	d := s.pick(ms, 20*ms, s.longest, 5*s.longest)
 	s.at(min(s.end, s.now.Add(s.upTo(d))), func() {
 		if h.alive && &h.routers[0] == &routers[0] {
-			s.Resume(h.Node, s.chance(0.3))
+			s.goOn(h, s.chance(0.3))
 		}
 	})
+}
+
+// goOn ends a pause. What changed in its surroundings a host hears last.
+func (s *scenario) goOn(h *host, activeFirst bool) {
+	s.Resume(h.Node, activeFirst)
+	for lan := range h.routers {
+		s.tell(h, lan, (*scenario).tellFault)
+	}
 }
 
 func (s *scenario) crash(h *host) {
@@ -160,7 +176,7 @@ func (s *scenario) stop(h *host) {
 	if !h.running() {
 		return
 	}
-	atOnce := s.chance(0.2)
+	atOnce := s.chance(0.2) && !s.calm
 	s.say(h.Node, "is told to stop, at once: %v", atOnce)
 	h.stopping = true
 	s.shutdown(h, atOnce)
@@ -196,6 +212,7 @@ func (s *scenario) stopped(h *host) {
 	}
 	s.say(h.Node, "has stopped")
 	h.alive = false
+	s.expireLeases(h.Node)
 }
 
 // running reports whether a host can be told anything.
@@ -384,45 +401,4 @@ func (s *scenario) renumber(h *host) {
 	source := s.address(lan, h.index)
 	s.say(h.Node, "has another address on lan %d: %s", lan, source)
 	s.SetSource(h.Node, lan, source)
-}
-
-// heal ends all faults but a few that a person has to end: hard demotions and
-// faults.
-func (s *scenario) heal() {
-	s.say(s.hosts[0].Node, "sees everything heal, with the others")
-	for _, l := range s.links {
-		l.loss, l.twice = 0, 0
-	}
-	limit := s.delayMax / 4
-	for lan := range s.lans {
-		clear(s.lans[lan].side)
-		for a := range s.hosts {
-			for b := range s.hosts {
-				l := s.links[way{a, b, lan}]
-				l.base, l.jitter = min(l.base, 100*time.Microsecond+limit), min(l.jitter, 2*limit)
-			}
-		}
-	}
-	for _, h := range s.shuffled() {
-		if h.paused {
-			s.Resume(h.Node, false)
-		}
-		s.shutdown(h, true)
-		for lan := range h.cfgs {
-			if cfg := h.cfgs[lan]; cfg.Version == vrrp.V2 && cfg.AdvertInterval != s.lans[lan].interval {
-				cfg.AdvertInterval = s.lans[lan].interval
-				s.apply(h, lan, cfg)
-			}
-			s.unhold(h, lan)
-			if !s.chance(0.2) {
-				s.repair(h, lan)
-			}
-		}
-		s.launch(h)
-		for lan := range h.cfgs {
-			if h.routers[lan].Demotion() == vrrp.Demoted || s.chance(0.6) {
-				s.lift(h, h.unit(lan), s.chance(0.3))
-			}
-		}
-	}
 }

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"net/netip"
 	"time"
 
 	"vrrpd/vrrp"
@@ -13,12 +12,17 @@ import (
 // delivered, and what was asked for. A nil judge looks away.
 type judge struct {
 	s      *scenario
-	failed string // the first rule broken
-	event  *vrrp.Event
+	failed string       // the first rule broken
+	event  vrrp.Event   // the last one
 	calm   vrrp.Instant // no state may change from then on; 0: it may
 	seen   map[vrrp.Cause]int
 	yields int
 	answer int
+
+	upsets  [2]vrrp.Instant // of each LAN: the last thing that may leave nobody to serve, whatever routers do
+	rodeOut int
+	handed  int // releases because another one was heard
+	smooth  int // changes of hands that nothing disturbed
 }
 
 // notes are the judge's, about one router.
@@ -43,10 +47,20 @@ type notes struct {
 	spoke        vrrp.Instant    // its own last advertisement
 	releases     [8]vrrp.Instant // the last answers to priority 0
 	releaseCount int
+
+	muteBy  vrrp.Instant // it rides out a loss of carrier no longer than that; 0: it does not
+	wasMute bool
+	thaws   bool         // it did not run, and hears whom it has to follow
+	leftAt  vrrp.Instant // it hands over since then …
+	parting vrrp.Instant // … or gave way; a moment before that. What happens later may leave nobody to serve
 }
 
-// slack is for the delay of a message and of two timers.
-const slack = 25 * ms
+const (
+	// slack is for the delay of a message and of two timers.
+	slack = 25 * ms
+	// tick is for rounding between clocks.
+	tick = time.Microsecond
+)
 
 func newJudge(s *scenario) *judge { return &judge{s: s, seen: map[vrrp.Cause]int{}} }
 
@@ -74,10 +88,9 @@ func (j *judge) before(m *member, e *vrrp.Event) {
 		return
 	}
 	now, v := j.s.now, &m.notes
-	j.event = &vrrp.Event{}
-	*j.event = *e
+	j.event = *e
 	for _, o := range m.node.routers {
-		o.notes.state, o.notes.leaving = o.State(), o.HandingOver()
+		o.notes.state, o.notes.leaving, o.notes.wasMute, o.notes.thaws = o.State(), o.HandingOver(), o.RidesOut(), false
 	}
 	switch e.Kind {
 	case vrrp.EventAdvert:
@@ -94,14 +107,18 @@ func (j *judge) before(m *member, e *vrrp.Event) {
 		v.changed, v.mustBy = now, 0
 	case vrrp.EventPriority, vrrp.EventSource, vrrp.EventFault, vrrp.EventHold, vrrp.EventShutdown:
 		v.changed, v.mustBy = now, 0
+		if e.Now || e.AtOnce || e.Silent {
+			j.upset(m.lan)
+		}
 	}
 }
 
-// rejected is as good as lost.
-func (j *judge) rejected(m *member, p *packet) {
+// undelivered is as good as lost.
+func (j *judge) undelivered(m *member, p *packet) {
 	if j == nil {
 		return
 	}
+	j.upset(m.lan)
 	for _, o := range j.s.nodes {
 		if m.lan < len(o.routers) && o.routers[m.lan].Source() == p.source {
 			j.s.links[way{o.index, m.node.index, m.lan}].lost = j.s.now
@@ -117,11 +134,17 @@ func (j *judge) resumed(n *Node) {
 	for _, m := range n.routers {
 		m.notes.changed, m.notes.mustBy = j.s.now, 0
 	}
+	j.upset(-1)
 }
 
 // hears notes an advertisement that is about to be delivered.
 func (j *judge) hears(m *member, a vrrp.Received) {
 	v := &m.notes
+	frozen := j.s.now.Sub(v.spoke) > m.lasts(3*m.Config().AdvertInterval)+tick
+	if v.wasMute {
+		frozen = j.s.now > v.muteBy
+	}
+	v.thaws = frozen && m.State() == vrrp.Active && !v.leaving && a.Priority > 0 && a.Source != m.Source()
 	if m.State() != vrrp.Backup {
 		return
 	}
@@ -129,7 +152,7 @@ func (j *judge) hears(m *member, a vrrp.Received) {
 	if a.Priority == vrrp.PriorityRelease {
 		v.released, v.lowerSince = true, 0
 		if !m.Expired() {
-			v.mustBy = max(j.s.now, a.At.Add(vrrp.SkewTime(m.Config().Version, m.Priority(), j.s.longest))).Add(j.s.lateMax)
+			v.mustBy = max(j.s.now, a.At.Add(m.lasts(vrrp.SkewTime(m.Config().Version, m.Priority(), j.s.longest))+tick)).Add(j.s.lateMax)
 		}
 		return
 	}
@@ -164,26 +187,33 @@ func (j *judge) action(m *member, a *vrrp.Action) {
 		if m.armed {
 			earliest = min(earliest, m.deadline) // a timer that is late may still be
 		}
-		if a.At < earliest {
+		if a.At < earliest-1 { // a nanosecond of a slow clock
 			j.fail(m, "its timer is set %s into the past", earliest.Sub(a.At))
 		}
 	case vrrp.ActionHoldAddresses:
-		if m.State() != vrrp.Active {
+		if m.State() != vrrp.Active && !j.event.Leave {
 			j.fail(m, "holds the addresses, %s", m.State())
 		}
 	case vrrp.ActionReleaseAddresses:
 		if !m.holds {
 			j.fail(m, "releases addresses that it does not hold")
 		}
+		j.releases(m, a.Linger)
 	case vrrp.ActionAnnounce:
 		if j.event.Kind == vrrp.EventAdvert && m.notes.state == vrrp.Active && m.State() == vrrp.Active {
-			if v := &m.notes; v.announced > v.activeSince && now.Sub(v.announced) < time.Second {
+			if v := &m.notes; v.announced > v.activeSince && now.Sub(v.announced) < m.lasts(time.Second)-tick {
 				j.fail(m, "announces again after %s", now.Sub(v.announced))
 			}
 			m.notes.announced = now
 		}
+		if m.notes.wasMute {
+			m.notes.announced = now
+		}
 	case vrrp.ActionReport:
 		j.seen[a.Record.Cause]++
+		if a.Record.Cause == vrrp.CauseNoSuccessor {
+			j.upset(m.lan)
+		}
 		if a.Record.Transition() {
 			j.transition(m, &a.Record)
 		}
@@ -193,7 +223,7 @@ func (j *judge) action(m *member, a *vrrp.Action) {
 func (j *judge) sends(m *member, priority uint8) {
 	now, v, cfg := j.s.now, &m.notes, m.Config()
 	if priority == vrrp.PriorityRelease {
-		if v.state != vrrp.Active {
+		if v.state != vrrp.Active && !j.event.Leave {
 			j.fail(m, "says priority 0 as %s", v.state)
 		}
 		return
@@ -212,6 +242,8 @@ func (j *judge) sends(m *member, priority uint8) {
 	switch {
 	case m.State() != vrrp.Active:
 		j.fail(m, "advertises as %s", m.State())
+	case m.RidesOut():
+		j.fail(m, "advertises without a carrier")
 	case m.HandingOver():
 		j.fail(m, "advertises priority %d while it hands over", priority)
 	case priority != want && cfg.Priority != vrrp.PriorityOwner:
@@ -219,13 +251,13 @@ func (j *judge) sends(m *member, priority uint8) {
 	case j.event.Kind != vrrp.EventAdvert || v.state != vrrp.Active || v.leaving:
 	case j.event.Advert.Priority > 0:
 		j.answer++
-		if v.answered > max(v.activeSince, v.changed) && now.Sub(v.answered) < cfg.AdvertInterval {
+		if v.answered > max(v.activeSince, v.changed) && now.Sub(v.answered) < m.lasts(cfg.AdvertInterval)-tick {
 			j.fail(m, "answers again after %s", now.Sub(v.answered))
 		}
 		v.answered = now
 	default:
 		oldest := &v.releases[v.releaseCount%len(v.releases)]
-		if *oldest > max(v.activeSince, v.changed) && now.Sub(*oldest) < cfg.AdvertInterval {
+		if *oldest > max(v.activeSince, v.changed) && now.Sub(*oldest) < m.lasts(cfg.AdvertInterval)-tick {
 			j.fail(m, "answers priority 0 more than %d times an interval", len(v.releases))
 		}
 		*oldest = now
@@ -244,15 +276,22 @@ func (j *judge) transition(m *member, r *vrrp.Record) {
 	}
 	switch {
 	case r.To == vrrp.Active:
-		if r.From == vrrp.Backup {
+		switch {
+		case r.Cause == vrrp.CauseResumed:
+			j.resumes(m)
+		case r.From == vrrp.Backup:
 			j.takesOver(m)
 		}
 		if m.node.group == nil || m.Priority() != vrrp.PriorityOwner {
 			j.permitted(m)
 		}
 		v.activeSince, v.tieLast = now, 0
+		v.muteBy, v.leftAt = 0, 0
 	case r.From == vrrp.Active && r.To == vrrp.Backup:
 		j.yieldsTo(m, r)
+	}
+	if r.From == vrrp.Active && r.Peer.IsValid() {
+		j.succeeded(m, r)
 	}
 	if r.To == vrrp.Backup {
 		if r.From != vrrp.Active {
@@ -283,12 +322,12 @@ func (j *judge) takesOver(m *member) {
 	case v.resumes:
 	case v.released:
 	case !v.hasHeard:
-		if waited := now.Sub(v.begun); waited < 3*v.shortest && m.Priority() != vrrp.PriorityOwner {
+		if waited := now.Sub(v.begun); waited < m.lasts(3*v.shortest)-tick && m.Priority() != vrrp.PriorityOwner {
 			j.fail(m, "takes over after only %s", waited)
 		}
-	case silent >= 3*min(v.heard.Interval, j.intervalOf(m, v.heard.Interval)):
+	case silent >= m.lasts(3*min(v.heard.Interval, j.intervalOf(m, v.heard.Interval)))-tick:
 	case v.heard.Priority < m.Priority() && m.mayPreempt():
-		if v.lowerSince != 0 && v.changed < v.lowerSince && now.Sub(v.lowerSince) < cfg.PreemptDelay {
+		if v.lowerSince != 0 && v.changed < v.lowerSince && now.Sub(v.lowerSince) < m.lasts(cfg.PreemptDelay)-tick {
 			j.fail(m, "preempts %s after %s; its preempt delay is %s", v.heard.Source, now.Sub(v.lowerSince), cfg.PreemptDelay)
 		}
 	default:
@@ -314,7 +353,7 @@ func (j *judge) yieldsTo(m *member, r *vrrp.Record) {
 	switch j.event.Kind {
 	case vrrp.EventAdvert:
 		j.yields++
-		frozen := j.s.now.Sub(v.spoke) >= 3*m.Config().AdvertInterval
+		frozen := j.s.now.Sub(v.spoke) >= m.lasts(3*m.Config().AdvertInterval)-tick
 		if a := j.event.Advert; !frozen && !better(a.Priority, a.Source, m.Priority(), m.Source()) {
 			j.fail(m, "with priority %d gives way to %s with %d", m.Priority(), a.Source, a.Priority)
 		}
@@ -324,11 +363,6 @@ func (j *judge) yieldsTo(m *member, r *vrrp.Record) {
 	}
 }
 
-// better is the order of active routers (RFC 9568 §6.4.3).
-func better(p uint8, a netip.Addr, q uint8, b netip.Addr) bool {
-	return p > q || p == q && b.Less(a)
-}
-
 // after looks at a node when it has done all that a step asked for.
 func (j *judge) after(m *member) {
 	if j == nil {
@@ -336,6 +370,7 @@ func (j *judge) after(m *member) {
 	}
 	for _, o := range m.node.routers {
 		j.consistent(o)
+		j.follows(o)
 	}
 	if m.node.group != nil {
 		j.together(m.node)
@@ -353,6 +388,7 @@ func (j *judge) after(m *member) {
 	for lan := range j.s.lans {
 		j.rivals(lan)
 	}
+	j.leftovers()
 	j.s.stopped(j.s.hosts[m.node.index])
 }
 
@@ -363,18 +399,24 @@ func (j *judge) consistent(m *member) {
 	if m.holds != (state == vrrp.Active) {
 		j.fail(m, "is %s and holds its addresses: %v", state, m.holds)
 	}
+	if m.presence().answers(j.s.Network) && state != vrrp.Active && !m.node.replaces && !m.node.starting {
+		j.fail(m, "is %s and answers for the addresses", state)
+	}
 	if state == vrrp.Active && m.notes.leaving != m.HandingOver() {
-		m.notes.changed = j.s.now
+		m.notes.changed, m.notes.leftAt = j.s.now, j.s.now
 	}
 	deadline, armed := m.Deadline()
-	if armed != m.armed || armed && deadline != m.deadline {
+	if armed != m.armed || armed && deadline != m.asked {
 		j.fail(m, "believes in another timer than it asked for")
 	}
 	limit := m.Config().AdvertInterval
 	switch state {
 	case vrrp.Active:
-		if m.HandingOver() {
+		switch {
+		case m.HandingOver():
 			limit = j.s.longest
+		case m.RidesOut():
+			limit = 3 * j.s.longest
 		}
 	case vrrp.Backup:
 		if m.Expired() {
@@ -394,7 +436,7 @@ func (j *judge) consistent(m *member) {
 	}
 	if !armed {
 		j.fail(m, "is %s without a timer", state)
-	} else if in := deadline.Sub(j.s.now); in > limit {
+	} else if in := m.deadline.Sub(j.s.now); in > m.lasts(limit)+tick {
 		j.fail(m, "as %s waits for %s", state, in)
 	}
 }
@@ -409,62 +451,5 @@ func (j *judge) together(n *Node) {
 		if down && m.State() == vrrp.Active && !m.HandingOver() {
 			j.fail(m, "is active although another member of its group is not")
 		}
-	}
-}
-
-// putsUp: an active router that hears a better one gives way, at once; the
-// followers of a group may leave a tie to its first member for a while.
-func (j *judge) putsUp(m *member, a vrrp.Received) {
-	now, v := j.s.now, &m.notes
-	if a.Priority == vrrp.PriorityRelease || !better(a.Priority, a.Source, m.Priority(), m.Source()) {
-		return
-	}
-	if a.Priority > m.Priority() || !m.node.grouped || m.lan == 0 {
-		j.fail(m, "with priority %d stays active beside %s with %d", m.Priority(), a.Source, a.Priority)
-		return
-	}
-	if v.tieLast < v.activeSince || now.Sub(v.tieLast) > a.Interval+slack {
-		v.tieSince = now
-	}
-	v.tieLast = now
-	if d := now.Sub(v.tieSince); d > m.Config().AdvertInterval+a.Interval+slack {
-		j.fail(m, "leaves a tie to its group for %s", d)
-	}
-}
-
-// rivals: two active routers do not last where messages get through.
-func (j *judge) rivals(lan int) {
-	var active [8]*member
-	n := 0
-	for _, node := range j.s.nodes {
-		if node.alive && !node.paused && lan < len(node.routers) && node.routers[lan].State() == vrrp.Active {
-			active[n] = node.routers[lan]
-			n++
-		}
-	}
-	for i, a := range active[:n] {
-		for _, b := range active[:i] {
-			if a.HandingOver() || !b.HandingOver() && better(b.Priority(), b.Source(), a.Priority(), a.Source()) {
-				j.rival(b, a)
-			} else {
-				j.rival(a, b)
-			}
-		}
-	}
-}
-
-func (j *judge) rival(winner, loser *member) {
-	if winner.HandingOver() {
-		return
-	}
-	w, l := &winner.notes, &loser.notes
-	link := j.s.links[way{winner.node.index, loser.node.index, winner.lan}]
-	since := max(w.activeSince, w.changed, l.activeSince, l.changed, link.lost)
-	bound := winner.Config().AdvertInterval + slack
-	if winner.Priority() == loser.Priority() && loser.node.grouped && loser.lan > 0 {
-		bound += loser.Config().AdvertInterval + winner.Config().AdvertInterval
-	}
-	if both := j.s.now.Sub(since); both > bound {
-		j.fail(loser, "is active beside %s, which is better, for %s", winner.node.Name, both)
 	}
 }

@@ -28,6 +28,11 @@ type scenario struct {
 	preempt  time.Duration // the longest preempt delay
 	start    time.Duration // … and start delay
 	handover time.Duration // … and handover timeout
+
+	calm     bool                        // nothing is done to it but what people do on purpose
+	grouped  bool                        // some routers move together
+	slowest  int64                       // clock, as Node.ppm
+	patience func(*member) time.Duration // how long a process may be gone for another to go on in its place
 }
 
 // A lan is what the routers of a LAN agree on.
@@ -45,9 +50,13 @@ type host struct {
 	*Node
 	faults     []string // of each LAN; "": none
 	silent     []bool   // … and whether its interface is dead
+	cut        []bool   // it has no carrier …
+	bond       bool     // … because it is a bond without a usable link
+	told       []surroundings
 	atOnce     []bool
 	held       []bool
 	priorities []uint8 // effective
+	started    bool    // ever
 	stopping   bool
 	demotion   int // counts them
 }
@@ -64,17 +73,25 @@ type link struct {
 }
 
 // newScenario makes a network from a seed. It is the same for the same seed.
-func newScenario(seed uint64, quiet bool) *scenario {
+func newScenario(seed uint64, quiet bool, t *twist) *scenario {
 	s := &scenario{Network: New(), rng: rand.New(rand.NewPCG(seed, 0x767272)), links: map[way]*link{}}
 	s.now = vrrp.Instant(time.Second) // so that no moment is 0
 	s.quiet = quiet
 	s.lateMax = s.pick(0, 10*time.Microsecond, ms/2)
 	s.lateness = func() time.Duration { return s.upTo(s.lateMax) }
 	s.carry = s.fate
+	s.deaf = func(node *Node, lan int) bool { return s.hosts[node.index].cut[lan] }
+	s.patience = func(m *member) time.Duration { return m.lasts(vrrp.ResumeWithin(m.Config().AdvertInterval)) }
 	s.judge = newJudge(s)
 	s.makeLANs()
 	s.makeHosts()
+	s.makeClocks()
+	s.makeKernels()
 	s.makeLinks()
+	s.calm = s.chance(0.12)
+	if s.twist = t; t != nil && t.setup != nil {
+		t.setup(s)
+	}
 	for _, h := range s.shuffled() {
 		s.at(s.now.Add(s.upTo(s.pick(0, ms, 5*time.Second))), func() { s.launch(h) })
 	}
@@ -109,10 +126,13 @@ func (s *scenario) makeLANs() {
 }
 
 func (s *scenario) makeHosts() {
-	count := []int{2, 2, 2, 3, 3, 4, 5, 6}[s.rng.IntN(8)]
+	count := []int{2, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6, 7, 8}[s.rng.IntN(13)]
 	equal := s.chance(0.4) // priorities
 	common := uint8(1 + s.rng.IntN(254))
-	owner := s.chance(0.08)
+	owners := 0
+	if s.chance(0.1) {
+		owners = 1 + s.rng.IntN(2) // two are a mistake that people make
+	}
 	groups := len(s.lans) == 2 && s.chance(0.6)
 	everybody := s.chance(0.6) // is a group, if there are any
 	preempt := s.chance(0.6)
@@ -120,14 +140,16 @@ func (s *scenario) makeHosts() {
 	s.shortest, s.longest = time.Hour, 0
 	for i := range count {
 		h := &host{Node: &Node{Name: string(rune('a' + i)), index: i}}
+		h.bond = s.chance(0.2)
 		h.grouped = groups && (everybody || s.chance(0.5))
+		s.grouped = s.grouped || h.grouped
 		together := s.hostConfig(common, equal, preempt)
 		for lan := range s.lans {
 			cfg := together
 			if !h.grouped {
 				cfg = s.hostConfig(common, equal, preempt)
 			}
-			if owner && i == 0 {
+			if i < owners {
 				cfg.Priority = vrrp.PriorityOwner
 			}
 			h.cfgs = append(h.cfgs, s.routerConfig(lan, cfg, differ))
@@ -137,6 +159,7 @@ func (s *scenario) makeHosts() {
 			h.cfgs, h.sources = h.cfgs[:1], h.sources[:1]
 		}
 		n := len(h.cfgs)
+		h.addresses, h.told, h.cut = make([]presence, n), make([]surroundings, n), make([]bool, n)
 		h.faults, h.silent, h.atOnce, h.held, h.priorities = make([]string, n), make([]bool, n), make([]bool, n), make([]bool, n), make([]uint8, n)
 		for lan, cfg := range h.cfgs {
 			h.priorities[lan] = cfg.Priority
@@ -210,6 +233,43 @@ func (s *scenario) bounds(cfg vrrp.Config) {
 	s.handover = max(s.handover, cfg.HandoverTimeout)
 }
 
+// makeClocks sets the clocks: right, as good as those of real machines, or as
+// bad as no machine's are.
+func (s *scenario) makeClocks() {
+	wrong := []int64{0, 0, 0, 0, 300, 300, 50_000}[s.rng.IntN(7)]
+	for _, h := range s.hosts {
+		if wrong > 0 {
+			h.ppm = s.rng.Int64N(2*wrong+1) - wrong
+		}
+		s.slowest = min(s.slowest, h.ppm)
+	}
+}
+
+// atMost is how long something takes that takes d by a clock that is right.
+func (s *scenario) atMost(d time.Duration) time.Duration {
+	return d * million / time.Duration(million+s.slowest)
+}
+
+// makeKernels says how long addresses take to be there, and to leave by
+// themselves.
+func (s *scenario) makeKernels() {
+	takes := s.pick(0, ms, 20*ms)
+	s.install = func() time.Duration { return s.upTo(takes) }
+	s.remains = func(lease time.Duration) time.Duration { return lease - s.upTo(lease/3) }
+	for _, h := range s.hosts {
+		for lan, cfg := range h.cfgs {
+			lease := &h.addresses[lan].lease
+			switch {
+			case cfg.Priority == vrrp.PriorityOwner || s.chance(0.2):
+			case s.chance(0.5): // as configured by default
+				*lease = max(5*time.Second, (4*cfg.AdvertInterval + time.Second).Truncate(time.Second))
+			default:
+				*lease = 4 * cfg.AdvertInterval
+			}
+		}
+	}
+}
+
 func (s *scenario) makeLinks() {
 	limit := min(20*ms, s.shortest)
 	s.delayMax = limit
@@ -227,13 +287,21 @@ func (s *scenario) makeLinks() {
 	}
 }
 
+// offline reports whether nothing leaves or reaches a host on a LAN.
+func (h *host) offline(lan int) bool { return h.silent[lan] || h.cut[lan] }
+
 // fate is what becomes of an advertisement on its way.
 func (s *scenario) fate(from, to *member) (delays [2]time.Duration, copies int) {
 	w := way{from.node.index, to.node.index, from.lan}
 	l := s.links[w]
 	side := s.lans[w.lan].side
-	if side[w.from] != side[w.to] || s.hosts[w.from].silent[w.lan] || s.hosts[w.to].silent[w.lan] || l.loss > 0 && s.chance(l.loss) {
+	if s.hosts[w.from].offline(w.lan) || s.hosts[w.to].offline(w.lan) {
 		l.lost = s.now
+		return delays, 0
+	}
+	if side[w.from] != side[w.to] || l.loss > 0 && s.chance(l.loss) {
+		l.lost = s.now
+		s.judge.upset(w.lan)
 		return delays, 0
 	}
 	copies = 1
@@ -260,23 +328,52 @@ func (s *scenario) launch(h *host) {
 	if h.alive {
 		return
 	}
-	h.stopping = false
+	h.stopping, h.started = false, true
 	s.say(h.Node, "starts: %s", s.describe(h))
 	s.prepare(h.Node)
+	clear(h.told)
 	for lan := range h.routers {
 		s.tellFault(h, lan)
 		s.step(h.Node, lan, vrrp.Event{Kind: vrrp.EventPriority, Priority: h.priorities[lan]})
 		s.tellHold(h, lan)
 	}
 	for lan := range h.routers {
-		s.step(h.Node, lan, vrrp.Event{Kind: vrrp.EventStartup})
+		s.step(h.Node, lan, vrrp.Event{Kind: vrrp.EventStartup, Resume: s.resumes(h, lan)})
 	}
+	s.cleanUp(h.Node)
 }
 
+// resumes reports whether a router, with all its group, was active so short a
+// time ago that nobody can have taken over.
+func (s *scenario) resumes(h *host, lan int) bool {
+	for _, i := range h.unit(lan) {
+		p := &h.addresses[i]
+		if p.before == 0 || p.beforeLeaving || s.now.Sub(p.before) >= s.patience(h.routers[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// surroundings are what a daemon sees of an interface and of checks.
+type surroundings struct {
+	fault               string
+	silent, atOnce, cut bool
+}
+
+// tellFault tells a router what changed in its surroundings.
 func (s *scenario) tellFault(h *host, lan int) {
-	e := vrrp.Event{Kind: vrrp.EventFault, Silent: h.silent[lan], AtOnce: h.atOnce[lan]}
-	if h.faults[lan] != "" {
-		e.Reasons = []string{h.faults[lan]}
+	now := surroundings{h.faults[lan], h.silent[lan], h.atOnce[lan], h.cut[lan]}
+	if now == h.told[lan] {
+		return
+	}
+	h.told[lan] = now
+	e := vrrp.Event{Kind: vrrp.EventFault, Silent: now.silent || now.cut && !h.bond, AtOnce: now.atOnce || now.cut && h.bond, Brief: now.cut && now.fault == ""}
+	if now.cut {
+		e.Reasons = append(e.Reasons, "no carrier")
+	}
+	if now.fault != "" {
+		e.Reasons = append(e.Reasons, now.fault)
 	}
 	s.step(h.Node, lan, e)
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"flag"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"testing"
 
@@ -11,11 +12,12 @@ import (
 
 var (
 	oneSeed   = flag.Uint64("seed", 0, "play this seed alone and print its timeline")
-	manySeeds = flag.Int("seeds", 0, "how many seeds to play; 0: 10000, fewer with -short or the race detector")
+	firstSeed = flag.Uint64("from", 1, "the first of many seeds")
+	manySeeds = flag.Uint64("seeds", 0, "how many seeds to play; 0: 10000, fewer with -short or the race detector")
 )
 
 // enough is how many seeds are played by default.
-func enough() int {
+func enough() uint64 {
 	switch {
 	case *manySeeds > 0:
 		return *manySeeds
@@ -25,10 +27,49 @@ func enough() int {
 	return 10_000
 }
 
+const (
+	printed   = 3       // failures are printed with their timeline
+	giveUp    = 50      // failures are enough
+	milestone = 100_000 // seeds are worth a line
+)
+
+// A tally adds up what became of many seeds.
+type tally struct {
+	sync.Mutex
+	Verdict
+	played, failed uint64
+}
+
+// add counts a seed and returns whether its failure is to be printed with its
+// timeline, and whether to go on.
+func (a *tally) add(t *testing.T, v Verdict) (timeline, goOn bool) {
+	a.Lock()
+	defer a.Unlock()
+	a.events += v.events
+	a.yields += v.yields
+	a.answers += v.answers
+	a.rodeOut += v.rodeOut
+	a.handed += v.handed
+	a.smooth += v.smooth
+	for c, n := range v.causes {
+		a.causes[c] += n
+	}
+	if a.played++; a.played%milestone == 0 {
+		t.Logf("%d seeds played, %d failed", a.played, a.failed)
+	}
+	if v.Broken != "" {
+		a.failed++
+		timeline = a.failed <= printed
+	}
+	return timeline, a.failed < giveUp
+}
+
 // TestSeeds plays seeds 1, 2, 3, … A failure prints what is needed to play it
 // again:
 //
 //	go test ./vrrp/sim -run Seeds -seed N -v
+//
+// -from and -seeds choose others: see `make nightly`.
 func TestSeeds(t *testing.T) {
 	if *oneSeed != 0 {
 		v := Play(*oneSeed, true)
@@ -38,40 +79,31 @@ func TestSeeds(t *testing.T) {
 		}
 		return
 	}
-	seeds, shards := enough(), 2*runtime.GOMAXPROCS(0)
-	var mutex sync.Mutex
-	var total Verdict
-	total.causes = map[vrrp.Cause]int{}
-	failed := 0
+	// Little is alive at a time, and much is made: it is enough to collect seldom.
+	defer debug.SetGCPercent(debug.SetGCPercent(2000))
+	end, shards := *firstSeed+enough(), uint64(2*runtime.GOMAXPROCS(0))
+	total := &tally{Verdict: Verdict{causes: map[vrrp.Cause]int{}}}
 	t.Run("shards", func(t *testing.T) {
 		for shard := range shards {
 			t.Run("", func(t *testing.T) {
 				t.Parallel()
-				for seed := 1 + shard; seed <= seeds; seed += shards {
-					v := Play(uint64(seed), false)
-					mutex.Lock()
-					total.events += v.events
-					total.yields += v.yields
-					total.answers += v.answers
-					for c, n := range v.causes {
-						total.causes[c] += n
-					}
-					tell := false
-					if v.Broken != "" {
-						failed++
-						tell = failed <= 3
-					}
-					mutex.Unlock()
+				for seed := *firstSeed + shard; seed < end; seed += shards {
+					v := Play(seed, false)
+					timeline, goOn := total.add(t, v)
 					if v.Broken == "" {
 						continue
 					}
-					t.Errorf("seed %d: %s", seed, v.Broken)
-					if tell {
-						t.Logf("seed %d\n%s", seed, Play(uint64(seed), true).Timeline)
+					t.Errorf("seed %d: %s\nplay it again: go test ./vrrp/sim -run Seeds -seed %d -v", seed, v.Broken, seed)
+					if timeline {
+						t.Logf("seed %d\n%s", seed, Play(seed, true).Timeline)
+					}
+					if !goOn {
+						t.Fatal("enough failures")
 					}
 				}
 			})
 		}
 	})
-	t.Logf("%d seeds, %d failed, %d events, %d ties and better ones given way to, %d answers; %v", seeds, failed, total.events, total.yields, total.answers, total.causes)
+	t.Logf("%d seeds from %d on, %d failed, %d events, %d ties and better ones given way to, %d answers, %d changes of hands (%d undisturbed), %d losses of carrier ridden out; %v",
+		total.played, *firstSeed, total.failed, total.events, total.yields, total.answers, total.handed, total.smooth, total.rodeOut, total.causes)
 }

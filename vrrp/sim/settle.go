@@ -17,15 +17,17 @@ type Verdict struct {
 	events  int
 	yields  int
 	answers int
+	rodeOut int
+	handed  int
+	smooth  int
 }
 
 // Play makes a network from a seed, tortures it, lets it heal, and says what
 // rule was broken, if any. The same seed gives the same story.
 func Play(seed uint64, timeline bool) Verdict { return play(seed, timeline, nil) }
 
-func play(seed uint64, timeline bool, bend func(*member, *vrrp.Event) bool) Verdict {
-	s := newScenario(seed, !timeline)
-	s.bend = bend
+func play(seed uint64, timeline bool, t *twist) Verdict {
+	s := newScenario(seed, !timeline, t)
 	s.trouble()
 	s.Run(s.end.Sub(s.now))
 	s.heal()
@@ -37,7 +39,7 @@ func play(seed uint64, timeline bool, bend func(*member, *vrrp.Event) bool) Verd
 	s.Run(s.quietTime())
 	s.judge.settled()
 	return Verdict{Seed: seed, Broken: s.judge.failed, Timeline: s.Timeline(), causes: s.judge.seen, events: s.serial,
-		yields: s.judge.yields, answers: s.judge.answer}
+		yields: s.judge.yields, answers: s.judge.answer, rodeOut: s.judge.rodeOut, handed: s.judge.handed, smooth: s.judge.smooth}
 }
 
 // quietTime is how long nothing may change in the end.
@@ -50,17 +52,17 @@ func (s *scenario) quietTime() time.Duration {
 
 // down is the longest Active_Down_Interval there is.
 func (s *scenario) down() time.Duration {
-	return vrrp.ActiveDownInterval(vrrp.V3, 1, max(s.longest, s.lans[0].interval)) + slack
+	return s.atMost(vrrp.ActiveDownInterval(vrrp.V3, 1, max(s.longest, s.lans[0].interval))) + slack
 }
 
 // alive is how long after everything healed somebody must be active.
 func (s *scenario) alive() time.Duration {
-	return s.start + s.handover + s.longest + s.down() + 2*s.longest
+	return s.atMost(s.start+s.handover+s.longest+2*s.longest) + s.down()
 }
 
 // settled is how long after that it must be the right one.
 func (s *scenario) settled() time.Duration {
-	return s.alive() + s.preempt + 3*s.down()
+	return s.alive() + s.atMost(s.preempt) + 3*s.down()
 }
 
 // A unit is what becomes active together.
@@ -125,6 +127,22 @@ func (j *judge) settled() {
 		}
 	}
 	j.waiting(true)
+	j.answered()
+}
+
+// answered: who is active answers for the addresses, and nobody else who runs.
+func (j *judge) answered() {
+	for _, node := range j.s.nodes {
+		if !node.alive {
+			continue // leftovers has looked
+		}
+		for lan, m := range node.routers {
+			p := &node.addresses[lan]
+			if active := m.State() == vrrp.Active; p.held != active || active && p.lingers {
+				j.fail(m, "is %s after everything healed and answers for the addresses: %v", m.State(), p.held)
+			}
+		}
+	}
 }
 
 // waiting fails if a unit waits although each of its members is on a LAN

@@ -28,7 +28,21 @@ type Network struct {
 	carry    func(from, to *member) ([2]time.Duration, int) // in place of Drop and Delay: the delay of each copy
 	lateness func() time.Duration                           // how late a timer fires; nil: not at all
 	judge    *judge                                         // looks at every step; may be nil
-	bend     func(*member, *vrrp.Event) bool                // for tests: breaks a rule of the election; false loses the event
+	install  func() time.Duration                           // how long addresses take to be there; nil: no time
+	remains  func(lease time.Duration) time.Duration        // what is left of a lease that is renewed no more; nil: all
+	deaf     func(node *Node, lan int) bool                 // whether nothing gets through to a node; nil: never
+	twist    *twist                                         // for tests …
+
+	lingersLoudly bool // … what lingers is answered for
+	leavesLitter  bool // … what an earlier process left is not removed
+}
+
+// A twist breaks a rule on purpose. Each part may be nil; false loses the event
+// or action.
+type twist struct {
+	setup  func(*scenario)
+	event  func(*scenario, *member, *vrrp.Event) bool
+	action func(*scenario, *member, *vrrp.Action) bool
 }
 
 // A Node is one host.
@@ -43,6 +57,12 @@ type Node struct {
 	sources []netip.Addr
 	paused  bool
 	waiting []event // what happened while it was paused
+
+	addresses []presence // of each LAN
+	catchesUp bool       // it was paused, and reads what it missed
+	starting  bool       // the process has not looked at what an earlier one left
+	replaces  bool       // … it only hands over in place of one that ended without a word
+	ppm       int64      // how much too fast its clock is
 }
 
 // A member is a router in its surroundings.
@@ -57,6 +77,7 @@ type member struct {
 	notes     notes // of the judge
 
 	deadline vrrp.Instant // of the timer
+	asked    vrrp.Instant // … on the node's own clock
 	armed    bool
 	queued   bool // one event of the timer is in the queue …
 	queuedAt vrrp.Instant
@@ -85,6 +106,7 @@ func (n *Network) AddGroupNode(name string, routers ...vrrp.Config) *Node {
 
 func (n *Network) add(name string, grouped bool, cfgs []vrrp.Config) *Node {
 	node := &Node{Name: name, index: len(n.nodes), cfgs: cfgs, grouped: grouped}
+	node.addresses = make([]presence, len(cfgs))
 	for lan := range cfgs {
 		node.sources = append(node.sources, netip.AddrFrom4([4]byte{10, byte(lan), 0, byte(node.index + 1)}))
 	}
@@ -106,11 +128,16 @@ func (n *Network) Start(node *Node) {
 	for lan := range node.routers {
 		n.step(node, lan, vrrp.Event{Kind: vrrp.EventStartup})
 	}
+	n.cleanUp(node)
 }
 
 // prepare makes a node's routers without starting them.
 func (n *Network) prepare(node *Node) {
-	node.alive, node.routers, node.group = true, nil, nil
+	node.alive, node.routers, node.group, node.replaces = true, nil, nil, false
+	node.starting = true
+	for lan := range node.addresses {
+		node.addresses[lan].begin()
+	}
 	var plain []*vrrp.Router
 	var labels []string
 	for lan, cfg := range node.cfgs {
@@ -132,6 +159,18 @@ func (n *Network) prepare(node *Node) {
 func (n *Network) Crash(node *Node) {
 	node.alive, node.paused, node.waiting = false, false, nil
 	n.say(node, "crashes")
+	n.wipe(node)
+	n.judge.upset(-1)
+}
+
+// Kill ends a node's process without a word. The node goes on answering for
+// the addresses that it held until their lease ends, if they have one, or
+// another process removes them.
+func (n *Network) Kill(node *Node) {
+	node.alive, node.paused, node.waiting = false, false, nil
+	n.say(node, "loses its process")
+	n.abandon(node)
+	n.judge.upset(-1)
 }
 
 // Stop ends a node in order.
@@ -146,6 +185,8 @@ func (n *Network) Stop(node *Node) {
 func (n *Network) Pause(node *Node) {
 	node.paused = true
 	n.say(node, "is paused")
+	n.expireLeases(node)
+	n.judge.upset(-1)
 }
 
 // kept is how many datagrams the buffer of a paused node's sockets has room
@@ -165,7 +206,7 @@ func (n *Network) Resume(node *Node, activeFirst bool) {
 	}
 	n.say(node, "goes on")
 	waiting := node.waiting
-	node.paused, node.waiting = false, nil
+	node.paused, node.waiting, node.catchesUp = false, nil, true
 	n.judge.resumed(node)
 	timers := func(which func(*member) bool) {
 		for _, m := range node.routers {
@@ -189,6 +230,8 @@ func (n *Network) Resume(node *Node, activeFirst bool) {
 		n.receive(e.to, e.packet, at)
 	}
 	timers(func(*member) bool { return true })
+	node.catchesUp = false
+	n.restore(node)
 }
 
 // Step feeds an event to one router.
@@ -215,11 +258,11 @@ func (n *Network) Run(d time.Duration) {
 // Now is the time on the network, from its beginning.
 func (n *Network) Now() time.Duration { return time.Duration(n.now) }
 
-// Holders returns the nodes that hold a LAN's addresses.
+// Holders returns the nodes that answer for a LAN's addresses.
 func (n *Network) Holders(lan int) []*Node {
 	var out []*Node
 	for _, node := range n.nodes {
-		if node.alive && node.routers[lan].holds {
+		if node.addresses[lan].held {
 			out = append(out, node)
 		}
 	}
@@ -247,21 +290,30 @@ func (n *Network) step(node *Node, lan int, e vrrp.Event) {
 	m := node.routers[lan]
 	n.judge.before(m, &e)
 	defer n.judge.after(m)
-	if n.bend != nil && !n.bend(m, &e) {
+	if n.twist != nil && n.twist.event != nil && !n.twist.event(n.judge.s, m, &e) {
 		return
 	}
+	e.Advert.At = node.local(e.Advert.At)
+	now := node.local(n.now)
 	if node.group != nil {
-		for _, a := range node.group.Step(n.now, lan, e) {
+		for _, a := range node.group.Step(now, lan, e) {
 			n.carryOut(node.routers[a.Member], a.Action)
 		}
 	} else {
-		for _, a := range m.Step(n.now, e) {
+		for _, a := range m.Step(now, e) {
 			n.carryOut(m, a)
 		}
 	}
 }
 
 func (n *Network) carryOut(m *member, a vrrp.Action) {
+	if n.twist != nil && n.twist.action != nil && !n.twist.action(n.judge.s, m, &a) {
+		return
+	}
+	if a.Kind == vrrp.ActionSetTimer {
+		m.asked = a.At
+		a.At = m.node.global(a.At)
+	}
 	n.judge.action(m, &a)
 	switch a.Kind {
 	case vrrp.ActionSendAdvert:
@@ -273,8 +325,10 @@ func (n *Network) carryOut(m *member, a vrrp.Action) {
 		m.armed = false
 	case vrrp.ActionHoldAddresses:
 		m.holds = true
+		n.hold(m)
 	case vrrp.ActionReleaseAddresses:
 		m.holds = false
+		n.release(m, a.Linger)
 	case vrrp.ActionAnnounce:
 		m.announced++
 	case vrrp.ActionReport:
@@ -328,6 +382,7 @@ var (
 
 func (n *Network) send(from *member, priority uint8) {
 	cfg := from.Config()
+	from.node.addresses[from.lan].note(n.now, from)
 	destination := group4
 	if cfg.Family == vrrp.IPv6 {
 		destination = group6
@@ -367,6 +422,8 @@ func (n *Network) arrive(e event) {
 	node := e.to.node
 	switch {
 	case !node.alive:
+	case n.deaf != nil && n.deaf(node, e.to.lan):
+		n.judge.undelivered(e.to, e.packet)
 	case node.paused:
 		if len(node.waiting) < kept {
 			node.waiting = append(node.waiting, e)
@@ -381,7 +438,7 @@ func (n *Network) receive(m *member, p *packet, at vrrp.Instant) {
 	d := vrrp.Datagram{Src: p.source, Dst: p.destination, TTL: 255, Message: p.message}
 	a := &n.advert
 	if vrrp.Decode(d, a) != vrrp.Accepted || m.policy.Check(d, a) != vrrp.Accepted {
-		n.judge.rejected(m, p)
+		n.judge.undelivered(m, p)
 		return
 	}
 	n.step(m.node, m.lan, vrrp.Event{Kind: vrrp.EventAdvert,
