@@ -47,13 +47,13 @@ var happenings = []happening{
 		}},
 	{name: "crash of the process, restarted after 0.2 s", after: shortly, silence: none,
 		do: func(x *exchange) {
-			x.a.crash()
+			x.a.die(x.c.s)
 			time.Sleep(200 * time.Millisecond)
 			x.a.run(x.c.s, x.c.a)
 		}},
 	{name: "crash of the process, not restarted", shared: figures.Target{Most: 50}, after: func(time.Duration) time.Duration { return uncared },
 		do: func(x *exchange) {
-			x.a.crash()
+			x.a.die(x.c.s)
 			x.abandon()
 		}},
 	{name: "crash of the host", after: shortly,

@@ -243,6 +243,12 @@ func (d *daemon) crash() {
 	}
 }
 
+// die is crash, until the process is gone: its service manager knows then.
+func (d *daemon) die(s *stage) {
+	d.crash()
+	lab.Until(s, startLimit, d.kind.name+" to be gone", d.Exited)
+}
+
 // burn starts processes that do nothing but run.
 func (c *cluster) burn(n int) (list []*lab.Process) {
 	for range n {
