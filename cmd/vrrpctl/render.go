@@ -15,6 +15,9 @@ import (
 func Render(w io.Writer, s *control.Status, o Options) error {
 	b := &strings.Builder{}
 	fmt.Fprintf(b, "%s  vrrpd %s  up %s%s\n", o.paint(bold, printable(s.Node)), printable(s.Version), seconds(s.UptimeSeconds), tally(s.Instances))
+	if s.Realtime != "" {
+		fmt.Fprintln(b, o.paint(dim, printable(s.Realtime)))
+	}
 	warnings(b, s, o)
 	g := &grid{opts: o}
 	g.head("INSTANCE", "STATE", "FOR", "PRIORITY", "ACTIVE ROUTER", "HERE", "ADDRESSES")

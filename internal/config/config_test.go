@@ -134,8 +134,8 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(problems.Strings())
 	}
 	want := &Plan{
-		File:    "min.toml",
-		Node:    "testhost",
+		File: "min.toml",
+		Node: "testhost", Realtime: "auto",
 		Log:     Log{Level: "info", Format: "text"},
 		Control: Control{Socket: "/run/vrrpd/vrrpd.sock", Group: "vrrpd"},
 		Checks: []Check{{Name: "c", Command: []string{"/bin/true"}, Interval: 2 * time.Second, Timeout: 2 * time.Second,

@@ -90,6 +90,8 @@ const day = 24 * time.Hour
 var nodeTable = &table{name: "node", about: "The node itself.", keys: []key{
 	{name: "name", kind: kindString, when: "the host name", sample: `"node1"`, limits: "1 to 255 characters",
 		about: "What status, logs and notifications call this node."},
+	{name: "realtime", kind: kindString, def: `"auto"`, choices: []string{"auto", "off"},
+		about: "With auto, the thread that advertises runs before all ordinary ones (SCHED_RR) and the memory of vrrpd is never paged out, each as far as vrrpd is permitted (CAP_SYS_NICE, CAP_IPC_LOCK). Checks and notification commands run as ever. A change takes effect when vrrpd is started again."},
 }}
 
 var logTable = &table{name: "log", about: "What is logged, to standard error.", keys: []key{

@@ -14,6 +14,7 @@ import (
 type Plan struct {
 	File      string
 	Node      string // node name, by default the host name
+	Realtime  string // auto or off
 	Log       Log
 	Control   Control
 	HTTP      HTTP

@@ -27,7 +27,7 @@ func (b *builder) single(t *table, s *section) {
 }
 
 func (b *builder) node(s *section) {
-	b.plan.Node = s.text("name")
+	b.plan.Node, b.plan.Realtime = s.text("name"), s.text("realtime")
 	if !s.there["name"] && b.env.Hostname != nil {
 		name, err := b.env.Hostname()
 		if err != nil {

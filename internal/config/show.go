@@ -20,6 +20,7 @@ func (p *Plan) TOML(withDefaults bool) string {
 	if p.Node != "" {
 		w.say("name", text(p.Node), false)
 	}
+	w.value("realtime", text(p.Realtime))
 	w.table(logTable, "")
 	w.value("level", text(p.Log.Level))
 	w.value("format", text(p.Log.Format))

@@ -7,6 +7,7 @@ type Status struct {
 	Node          string      `json:"node"`
 	Version       string      `json:"version"`
 	UptimeSeconds float64     `json:"uptime_seconds"`
+	Realtime      string      `json:"realtime,omitempty"` // what of it the loop runs with, and what not, in words
 	Instances     []Instance  `json:"instances"`
 	Groups        []Group     `json:"groups,omitempty"`
 	Checks        []Check     `json:"checks"`

@@ -187,6 +187,7 @@ func (d *Daemon) open() error {
 		free:      func(id identity) { d.beats.Free(id.key()) },
 	})
 	d.loop = newLoop(d.engine, poller, d.opts.Observer.Lag)
+	d.loop.begin = func() { d.engine.realtime = realtime(d.plan) }
 	d.checks = d.newChecks()
 	d.web = newWeb(d.log)
 	d.bonds, err = newBondWatch(d)
@@ -325,6 +326,7 @@ func (d *Daemon) begin(ifaces netif.Snapshot, before past) {
 	d.bonds.configure(plan)
 	bonds, under := d.bonds.read()
 	var leftover vip.Want
+	var running string
 	_ = d.loop.call(d.ctx, func(now vrrp.Instant) { // an error is told as the loop's own
 		if d.engine.ifaces == nil {
 			d.engine.ifaces = ifaces
@@ -334,6 +336,7 @@ func (d *Daemon) begin(ifaces netif.Snapshot, before past) {
 		d.engine.apply(now, plan, before)
 		d.engine.publish()
 		leftover = before.state.leftovers(d.engine)
+		running = d.engine.realtime
 	})
 	if len(leftover.Addresses) > 0 {
 		d.keeper.Set(leftoverOwner, leftover)
@@ -341,7 +344,7 @@ func (d *Daemon) begin(ifaces netif.Snapshot, before past) {
 	}
 	d.checks.apply(plan.Checks, plan.Node)
 	d.serveHTTP(plan)
-	d.say(levelInfo, kindDaemon, fmt.Sprintf("started from %s: %s, %s", d.opts.File, plural(len(plan.Instances), "instance"), plural(len(plan.Checks), "check")))
+	d.say(levelInfo, kindDaemon, fmt.Sprintf("started from %s: %s, %s", d.opts.File, plural(len(plan.Instances), "instance"), plural(len(plan.Checks), "check"))+", "+running)
 }
 
 // leftoverOwner is in whose name addresses of an earlier run are removed.

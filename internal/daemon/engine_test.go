@@ -1,11 +1,14 @@
 package daemon
 
 import (
+	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"vrrpd/vrrp"
 	"vrrpd/vrrp/transport"
 )
 
@@ -77,6 +80,48 @@ func TestCase47NoDrift(t *testing.T) {
 	}
 	if at, _, _ := s.e.next(); at.Sub(begin) != 51*time.Second {
 		t.Errorf("the 51st is due after %s", at.Sub(begin))
+	}
+}
+
+// Advertisements that are due within half a millisecond leave together, and
+// together again the next time; nobody takes over early.
+func TestTogether(t *testing.T) {
+	var toml strings.Builder
+	for n, priority := range []int{200, 199, 197, 198} { // a step is 0.39 ms of skew
+		fmt.Fprintf(&toml, "[instance.i%d]\ninterface = \"eth0\"\nvrid = %d\npriority = %d\nadvert_interval = \"100ms\"\naddresses = [\"198.51.100.%d/24\"]\n", n+1, n+1, priority, n+1)
+	}
+	s := started(t, toml.String())
+	for range 3 {
+		s.hear(advert{vrid: 4, from: peer, priority: 250, interval: 100 * time.Millisecond})
+		s.wait(100 * time.Millisecond)
+	}
+	s.activate("i1", "i2", "i3")
+	s.state("i4", vrrp.Backup)
+	s.e.timers.stop(s.inst("i4"))
+	begin := s.now
+	var at []time.Duration
+	for range 4 {
+		s.fire()
+		at = append(at, s.now.Sub(begin))
+	}
+	s.got(`
+		eth0#2: vrid 1 advertises 200
+		eth0#2: vrid 2 advertises 199
+		eth0#2: vrid 3 advertises 197
+		eth0#2: vrid 1 advertises 200
+		eth0#2: vrid 2 advertises 199
+		eth0#2: vrid 3 advertises 197`)
+	if at[2]-at[0] != 100*time.Millisecond || at[3]-at[1] != 100*time.Millisecond {
+		t.Errorf("the turns were at %v", at)
+	}
+
+	// The backup's timer lies between: those after it wait for theirs.
+	first := s.inst("i1").deadline
+	s.e.timers.set(s.inst("i4"), first.Add(200*time.Microsecond))
+	s.fire()
+	s.got("eth0#2: vrid 1 advertises 200")
+	if s.now != first {
+		t.Errorf("%v early", first.Sub(s.now))
 	}
 }
 

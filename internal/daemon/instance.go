@@ -163,6 +163,12 @@ func (i *instance) want(hold bool) vip.Want {
 // (announce.again) is there for that.
 const announceSpacing = 200 * time.Millisecond
 
+// advertisesNext reports whether all that the timer will do is to advertise
+// once more.
+func (i *instance) advertisesNext() bool {
+	return i.router.State() == vrrp.Active && !i.router.HandingOver() && !i.router.RidesOut()
+}
+
 // frames returns the advertisement of a priority, encoded once for each
 // destination, since the checksum covers it in most forms. The bytes are
 // never changed once made, so that they may wait in a queue.

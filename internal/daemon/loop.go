@@ -19,6 +19,10 @@ type loop struct {
 	engine *engine
 	poller *transport.Poller
 	lag    func(time.Duration) // how much later than its timer a turn began
+	begin  func()              // called first, on the loop's thread
+
+	heard  vrrp.Instant // the last turn that had packets
+	gather bool         // the next ones are close behind
 
 	mu       sync.Mutex
 	requests []func(now vrrp.Instant)
@@ -75,10 +79,12 @@ func (l *loop) call(ctx context.Context, f func(now vrrp.Instant)) error {
 func (l *loop) run() error {
 	defer close(l.over)
 	defer l.end()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	runtime.LockOSThread() // for good: the thread ends with the goroutine, it is like no other
 	if err := transport.SetTimerSlack(1); err != nil {
 		return err
+	}
+	if l.begin != nil {
+		l.begin()
 	}
 	for {
 		if stopped, err := l.turn(); stopped || err != nil {
@@ -99,6 +105,11 @@ func (l *loop) turn() (stopped bool, err error) {
 	if takeover {
 		wait = l.poller.WaitPrecisely
 	}
+	if l.gather {
+		if err := l.poller.Pause(gatherFor, deadline); err != nil {
+			return false, err
+		}
+	}
 	ready, woken, err := wait(deadline)
 	if err != nil {
 		return false, err
@@ -107,9 +118,12 @@ func (l *loop) turn() (stopped bool, err error) {
 	if armed && now.Sub(at) >= stallAfter {
 		e.stall(now, now.Sub(at))
 	}
-	drained := true
+	drained, before := true, e.packets
 	for _, token := range ready {
 		drained = e.receive(now, token) && drained
+	}
+	if l.gather = false; e.packets != before {
+		l.gather, l.heard = now.Sub(l.heard) < gatherWithin, now
 	}
 	if armed && at <= now {
 		if due, _ := e.timers.next(); due <= now { // else it is time to read the bonds
@@ -132,6 +146,16 @@ func (l *loop) turn() (stopped bool, err error) {
 	}
 	return stopped, nil
 }
+
+// Where many routers share the loop, or somebody floods us, packets come one
+// by one, and each would cost a turn. So two turns with packets within
+// gatherWithin are followed by a pause in which more may gather. What they mean
+// does not change with the delay, for they carry the moment they arrived; the
+// pause ends before any deadline.
+const (
+	gatherFor    = 300 * time.Microsecond
+	gatherWithin = time.Millisecond
+)
 
 // drainRounds bounds how often drain looks; a Wait reports up to 64 sockets.
 const drainRounds = 16

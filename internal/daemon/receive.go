@@ -24,6 +24,7 @@ func (e *engine) receive(now vrrp.Instant, token int32) (drained bool) {
 	}
 	for range receiveRounds {
 		packets, more, err := p.wire.Receive(e.batch)
+		e.packets += len(packets)
 		for i := range packets {
 			e.packet(now, p, &packets[i])
 		}

@@ -48,6 +48,7 @@ func (e *engine) snapshot(now vrrp.Instant) Snapshot {
 		s.Status.Checks = append(s.Status.Checks, e.describeCheck(c))
 		s.Perf = append(s.Perf, c.perfSamples()...)
 	}
+	s.Status.Realtime = e.realtime
 	s.Status.Interfaces = e.describePorts()
 	s.Status.Bonds = e.describeBonds()
 	return s

@@ -141,6 +141,23 @@ func (p *Poller) wait(deadline, window int64) ([]int32, bool, error) {
 	}
 }
 
+// Pause waits for d, whatever happens meanwhile, but not into the last 0.3 ms
+// before the deadline (CLOCK_MONOTONIC ns): those are a Wait's. Packets gather
+// in the sockets meanwhile, and none of them wakes the thread.
+func (p *Poller) Pause(d time.Duration, deadline int64) error {
+	now := Now()
+	until := min(now+int64(d), deadline-rawWindow)
+	if until <= now {
+		return nil
+	}
+	p.fallback = unix.NsecToTimespec(until - now)
+	// Cut short by a signal, it is only shorter.
+	if _, errno := blockingSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&p.fallback)), 0, 0, 0, 0, 0); errno != 0 && errno != unix.EINTR {
+		return os.NewSyscallError("nanosleep", errno)
+	}
+	return nil
+}
+
 // poll waits up to timeout ns, or for ever if that is negative, with or
 // without telling the scheduler, and returns the number of events.
 func (p *Poller) poll(timeout int64, raw bool) (int, unix.Errno) {
@@ -158,7 +175,7 @@ func (p *Poller) poll(timeout int64, raw bool) (int, unix.Errno) {
 		n, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.epoll),
 			uintptr(unsafe.Pointer(&p.events)), readySize, uintptr(unsafe.Pointer(ts)), 0, 0)
 	} else {
-		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.epoll),
+		n, errno = blockingSyscall(unix.SYS_EPOLL_PWAIT2, uintptr(p.epoll),
 			uintptr(unsafe.Pointer(&p.events)), readySize, uintptr(unsafe.Pointer(ts)), 0, 0)
 	}
 	switch errno {
@@ -186,7 +203,7 @@ func (p *Poller) pollCoarse(timeout int64, raw bool) (int, unix.Errno) {
 		n, _, errno = unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p.pollfd)), 1,
 			uintptr(unsafe.Pointer(ts)), 0, 0, 0)
 	} else {
-		n, _, errno = unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p.pollfd)), 1,
+		n, errno = blockingSyscall(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p.pollfd)), 1,
 			uintptr(unsafe.Pointer(ts)), 0, 0, 0)
 	}
 	if errno != 0 || n == 0 {

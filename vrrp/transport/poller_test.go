@@ -281,3 +281,73 @@ func TestSetTimerSlack(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A pause lasts whatever is ready, and ends before a deadline.
+func TestPause(t *testing.T) {
+	p, fd := newPoller(t), eventfd(t)
+	signal(t, fd)
+	if err := p.Add(fd, 1); err != nil {
+		t.Fatal(err)
+	}
+	p.Wake()
+	for _, test := range []struct {
+		d        time.Duration
+		deadline time.Duration // from now; 0: none
+		least    time.Duration
+	}{
+		{2 * time.Millisecond, 0, 2 * time.Millisecond},
+		{2 * time.Millisecond, time.Hour, 2 * time.Millisecond},
+		{time.Hour, 2 * time.Millisecond, 1500 * time.Microsecond},
+		{time.Hour, 200 * time.Microsecond, 0},
+		{time.Hour, -time.Hour, 0},
+		{-time.Hour, 0, 0},
+	} {
+		start := Now()
+		deadline := NoDeadline
+		if test.deadline != 0 {
+			deadline = start + int64(test.deadline)
+		}
+		if err := p.Pause(test.d, deadline); err != nil {
+			t.Fatal(err)
+		}
+		// A signal of the runtime may cut it short: rarely, and never to nothing.
+		if took := time.Duration(Now() - start); took < test.least/4 || took > time.Minute {
+			t.Errorf("%+v took %v", test, took)
+		}
+	}
+	if ready, woken, err := p.Wait(1); len(ready) != 1 || !woken || err != nil {
+		t.Errorf("afterwards ready %v, woken %t, %v", ready, woken, err)
+	}
+}
+
+// Many waits on many threads, with the collector at work: the runtime gets its
+// processors back and gives them again.
+func TestWaitsBesideOthers(t *testing.T) {
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			runtime.LockOSThread()
+			p, err := NewPoller()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer p.Close()
+			for i := range 200 {
+				if i%20 == 0 {
+					runtime.GC()
+				}
+				deadline := Now() + int64(50*time.Microsecond)
+				if _, _, err := p.WaitPrecisely(deadline + int64(i%2)*rawWindow); err != nil || Now() < deadline {
+					t.Error(err, "or too early")
+					return
+				}
+				if err := p.Pause(20*time.Microsecond, NoDeadline); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

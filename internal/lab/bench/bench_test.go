@@ -35,7 +35,7 @@ func buildPrograms(dir string) error {
 func TestCrashOnce(t *testing.T) {
 	lab.Require(t, "keepalived", "keepalived")
 	lab.New(t) // skips where there are no namespaces
-	b := &bench{runs: 1, terms: terms{programs: os.Getenv(programsVar), realtime: withChrt}}
+	b := &bench{runs: 1, terms: terms{programs: os.Getenv(programsVar)}}
 	err := perform("once", func(s *stage) {
 		cond := condition{interval: 100 * time.Millisecond}
 		all := b.crashes(s, []*cluster{newCluster(s, b.terms, 1)}, cond)

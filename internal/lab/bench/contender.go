@@ -38,7 +38,6 @@ type contender struct {
 // terms are the parts of a contender's way of running that the command line sets.
 type terms struct {
 	programs string // the directory of vrrpd and vrrpctl
-	realtime string // vrrpd's real-time settings: "chrt", or lines for its configuration
 	release  bool   // vrrpd's unit file has ExecStopPost
 }
 
@@ -46,10 +45,8 @@ var vrrpd = &contender{
 	name: "vrrpd",
 	configure: func(t terms, h *lab.Host, socket string, routers []lab.Router, v variant) string {
 		var b strings.Builder
-		fmt.Fprintf(&b, "[node]\nname = %q\n[control]\nsocket = %q\ngroup = \"\"\n", h.Name, socket)
-		if v.realtime && t.realtime != withChrt {
-			fmt.Fprintln(&b, t.realtime)
-		}
+		realtime := map[bool]string{false: "off", true: "auto"}[v.realtime]
+		fmt.Fprintf(&b, "[node]\nname = %q\nrealtime = %q\n[control]\nsocket = %q\ngroup = \"\"\n", h.Name, realtime, socket)
 		for i, r := range routers {
 			b.WriteString(r.Vrrpd(fmt.Sprintf("i%d", i+1)))
 			b.WriteString(v.instance)
@@ -57,11 +54,7 @@ var vrrpd = &contender{
 		return b.String()
 	},
 	command: func(t terms, file string, v variant) []string {
-		cmd := []string{filepath.Join(t.programs, "vrrpd"), "-c", file}
-		if v.realtime && t.realtime == withChrt {
-			return append([]string{"chrt", "-r", "50"}, cmd...)
-		}
-		return cmd
+		return []string{filepath.Join(t.programs, "vrrpd"), "-c", file}
 	},
 	abandoned: func(t terms, file string) []string {
 		if !t.release {
@@ -70,10 +63,6 @@ var vrrpd = &contender{
 		return []string{filepath.Join(t.programs, "vrrpd"), "-c", file, "release"}
 	},
 }
-
-// withChrt has vrrpd started under chrt(1), as a version that has no setting of
-// its own can be.
-const withChrt = "chrt"
 
 var keepalived = &contender{
 	name: "keepalived",

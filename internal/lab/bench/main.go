@@ -59,7 +59,6 @@ func run() error {
 	out := flag.String("o", "bench-results", "directory for the results")
 	programs := flag.String("programs", os.Getenv("VRRPD_PROGRAMS"), "directory of vrrpd and vrrpctl")
 	unit := flag.String("unit", "examples/vrrpd.service", "vrrpd's unit file: it says what happens after a crash")
-	realtime := flag.String("realtime", withChrt, "vrrpd's real-time settings: lines of its configuration, or chrt to start it under chrt -r 50")
 	flag.Parse()
 	b := &bench{runs: *runs, asked: *runs > 0, full: *profile == "full"}
 	if *profile != "full" && *profile != "short" {
@@ -68,7 +67,7 @@ func run() error {
 	if b.runs <= 0 {
 		b.runs = map[bool]int{false: 3, true: 20}[b.full]
 	}
-	if err := b.setTerms(*programs, *unit, *realtime); err != nil {
+	if err := b.setTerms(*programs, *unit); err != nil {
 		return err
 	}
 	chosen, err := choose(*selection)
@@ -98,7 +97,7 @@ func run() error {
 }
 
 // setTerms finds out how vrrpd is run.
-func (b *bench) setTerms(programs, unit, realtime string) error {
+func (b *bench) setTerms(programs, unit string) error {
 	if programs == "" {
 		return fmt.Errorf("-programs does not say where vrrpd is; start this with `make bench`")
 	}
@@ -110,7 +109,7 @@ func (b *bench) setTerms(programs, unit, realtime string) error {
 	if err != nil {
 		return err
 	}
-	b.terms = terms{programs: dir, realtime: realtime, release: strings.Contains(string(service), "\nExecStopPost=")}
+	b.terms = terms{programs: dir, release: strings.Contains(string(service), "\nExecStopPost=")}
 	return nil
 }
 

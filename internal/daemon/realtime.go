@@ -1,0 +1,48 @@
+package daemon
+
+import (
+	"errors"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"vrrpd/internal/config"
+	"vrrpd/vrrp/transport"
+)
+
+// realtimePriority is above every ordinary thread and below the kernel's own
+// (50 is that of threaded interrupts).
+const realtimePriority = 10
+
+// realtime puts the loop ahead of everything ordinary on the host, as far as
+// that is permitted, and returns what to say of it. Called on the loop's thread.
+func realtime(plan *config.Plan) string {
+	if plan.Realtime == "off" {
+		return "without real-time priority: node.realtime is off"
+	}
+	var have, lack []string
+	for _, part := range []struct {
+		name, grant string
+		set         func() error
+	}{
+		{"real-time priority", "CAP_SYS_NICE", func() error { return transport.SetRealTime(realtimePriority) }},
+		{"locked memory", "CAP_IPC_LOCK", transport.LockMemory},
+	} {
+		switch err := part.set(); {
+		case err == nil:
+			have = append(have, part.name)
+		case errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOMEM):
+			lack = append(lack, part.name+" (needs "+part.grant+")")
+		default:
+			lack = append(lack, part.name+": "+err.Error())
+		}
+	}
+	var said []string
+	if len(have) > 0 {
+		said = append(said, "with "+strings.Join(have, " and "))
+	}
+	if len(lack) > 0 {
+		said = append(said, "without "+strings.Join(lack, " and "))
+	}
+	return strings.Join(said, ", ")
+}

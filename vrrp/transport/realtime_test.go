@@ -1,0 +1,127 @@
+package transport
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// onThread runs f on a thread of its own, which ends with it.
+func onThread(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		f()
+	}()
+	<-done
+}
+
+func TestSetRealTime(t *testing.T) {
+	onThread(func() {
+		err := SetRealTime(10)
+		if errors.Is(err, unix.EPERM) && os.Getenv("VRRPD_REQUIRE_ALL") != "1" {
+			t.Skip("needs CAP_SYS_NICE")
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		attr, err := unix.SchedGetAttr(0, 0)
+		if err != nil || attr.Policy != unix.SCHED_RR || attr.Priority != 10 {
+			t.Errorf("%+v, %v", attr, err)
+		}
+		// Field 41 of proc_pid_stat(5) is the policy; awk counts its own.
+		out, err := exec.Command("awk", "{print $41}", "/proc/self/stat").Output()
+		if err != nil || strings.TrimSpace(string(out)) != "0" {
+			t.Errorf("a program that it starts runs with policy %q, %v", out, err)
+		}
+		if err := SetRealTime(100); !errors.Is(err, unix.EINVAL) {
+			t.Errorf("priority 100: %v", err)
+		}
+	})
+}
+
+// lockedKiB is how much of the process is locked, which is all that is mapped,
+// and how much is there, which with MCL_ONFAULT is what has been touched.
+func lockedKiB(t *testing.T) (locked, resident int) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) < 2:
+		case fields[0] == "VmLck:":
+			locked, _ = strconv.Atoi(fields[1])
+		case fields[0] == "VmRSS:":
+			resident, _ = strconv.Atoi(fields[1])
+		}
+	}
+	return locked, resident
+}
+
+func TestLockMemory(t *testing.T) {
+	err := LockMemory()
+	if errors.Is(err, unix.EPERM) && os.Getenv("VRRPD_REQUIRE_ALL") != "1" {
+		t.Skip("needs CAP_IPC_LOCK")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Munlockall(); err != nil {
+			t.Error(err)
+		}
+	})
+	locked, resident := lockedKiB(t)
+	if locked == 0 {
+		t.Error("nothing is locked")
+	}
+	// What is only reserved must not become resident.
+	reserved, err := unix.Mmap(-1, 0, 256<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(reserved)
+	if _, after := lockedKiB(t); after > resident+64<<10 {
+		t.Errorf("%d KiB are resident, %d before 256 MiB were reserved", after, resident)
+	}
+}
+
+// Under a limit, memory that is wanted later might not be had.
+func TestLockMemoryRefused(t *testing.T) {
+	able, err := capable(unix.CAP_IPC_LOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
+		t.Fatal(err)
+	}
+	onThread(func() { // capabilities are the thread's
+		if able {
+			header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+			var none [2]unix.CapUserData
+			if err := unix.Capset(&header, &none[0]); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+		err := LockMemory()
+		if limit.Cur == unix.RLIM_INFINITY {
+			t.Skip("RLIMIT_MEMLOCK has no limit here")
+		}
+		if !errors.Is(err, unix.EPERM) {
+			t.Errorf("%v, want EPERM", err)
+		}
+	})
+}
