@@ -12,6 +12,7 @@ var (
 	adding     = verb{"add", "to"}
 	removing   = verb{"remove", "from"}
 	announcing = verb{"announce", "on"}
+	probing    = verb{"ask for", "on"}
 	renewing   = verb{"renew the lease of", "on"}
 	serving    = verb{"go on to serve", "after it left"}
 )

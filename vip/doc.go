@@ -28,6 +28,7 @@
 //     interface forwards, S=0, O=1, RFC 4861 section 7.2.6) on becoming Active,
 //     repeated in a second burst and, if wanted, periodically
 //   - RFC 9568 section 8.1.2: no gratuitous ARP before the address is installed
+//   - RFC 5227 sections 2.1.1 and 2.4: probes, conflicts, defence
 //   - below priority 255 an address found while not holding is removed, whoever
 //     put it there; at 255 one that was not added here is never removed
 //
@@ -46,6 +47,21 @@
 // From its first Beat on a Keeper insists on nothing (renewing, putting back,
 // announcing again) while there is no fresh one: a process that was stopped has
 // to hear first what happened meanwhile.
+//
+// # Claims
+//
+// While addresses are held or linger the Keeper listens for other stations that
+// say they have them: any ARP packet with the address as its sender's, any
+// neighbour advertisement for it that names a hardware address, unless that
+// belongs to an interface of this host. During a linger that is the successor,
+// and the linger soon ends. While holding it is a conflict, unless it turns out
+// within a second to have been a successor that announced before its
+// advertisement was heard. [Want].Conflicts says what follows; its announcement
+// of defence is that of RFC 5227 section 2.4 (b). A host that has the address
+// for itself, or an earlier Active router that crashed and whose kernel still
+// answers, says nothing until it is asked: so held addresses are probed once,
+// and every ten seconds during a conflict. Of a flood at most 3,200 packets a
+// second are read.
 //
 // # Handing over quietly
 //

@@ -43,11 +43,16 @@ type goal struct {
 	lease   time.Duration // that of its address, if held; 0: for ever
 
 	schedule  schedule
-	announced bool  // once, in this epoch; or it cannot be
-	installed bool  // was present when the worker last acted
-	lost      bool  // was installed, is gone
-	err       error // why the last attempt failed, as told
-	sendErr   error // why the last announcement failed, as told
+	announced bool      // once, in this epoch; or it cannot be
+	installed bool      // was present when the worker last acted
+	lost      bool      // was installed, is gone
+	claimed   time.Time // when another station last said that it has the address
+	cut       time.Time // when a linger ends because of that; zero: it does not
+	heldAt    time.Time // when claims began to matter; zero: not yet
+	probeAt   time.Time // when to ask who has the address; zero: not
+	probeErr  error     // why the last probe failed, as told
+	err       error     // why the last attempt failed, as told
+	sendErr   error     // why the last announcement failed, as told
 	pace      pace
 
 	// Written by diff.
@@ -199,6 +204,9 @@ func (w *worker) setGoals(now time.Time) {
 			}
 		}
 	}
+	for k, g := range known {
+		g.hold = g.hold && listed[k]
+	}
 	if fresh || len(w.goals) != len(known) {
 		w.publishInterests()
 	}
@@ -228,16 +236,24 @@ func (w *worker) assignGoals(now time.Time) {
 func (g *goal) assign(now time.Time) {
 	d := g.duty
 	g.owner, g.until = d.want.Owner, d.until
+	if !g.cut.IsZero() && g.cut.Before(g.until) {
+		g.until = g.cut
+	}
 	if g.follows == d && g.hold == d.want.Hold && g.epoch == d.epoch {
 		return
 	}
 	g.follows, g.hold, g.epoch = d, d.want.Hold, d.epoch
 	g.pace, g.err, g.sendErr = pace{}, nil, nil
 	g.lost, g.announced = false, false
+	g.heldAt, g.probeAt, g.probeErr = time.Time{}, time.Time{}, nil
 	g.schedule.stop()
+	g.cut = time.Time{}
 	switch {
 	case !g.hold:
 		g.installed = false
+		if g.until = d.until; now.Sub(g.claimed) < claimFresh {
+			g.endSoon(now) // the successor announced before we heard of it
+		}
 		return
 	case g.installed:
 		g.schedule.start(now)

@@ -29,6 +29,8 @@ type fakeKernel struct {
 	onAnnounce func(ip netip.Addr) error
 	onARP      func() error
 	listErr    error
+	claims     chan claim
+	listening  []netip.Addr
 }
 
 func newFakeKernel(names ...string) *fakeKernel {
@@ -187,6 +189,31 @@ func (f *fakeKernel) watch(ctx context.Context, changed func(change)) error {
 	}
 }
 
+func (f *fakeKernel) probe(l *link, ip netip.Addr) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note("probe %s %s", ip, l.name)
+	return nil
+}
+
+func (f *fakeKernel) listen(ips []netip.Addr) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.listening = ips
+	return nil
+}
+
+func (f *fakeKernel) hear(ctx context.Context, heard func(claim)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case c := <-f.claims:
+			heard(c)
+		}
+	}
+}
+
 func (f *fakeKernel) close() error { return nil }
 
 // steal removes an address behind the Keeper's back, and tells.
@@ -241,7 +268,7 @@ type bench struct {
 func onBench(t *testing.T, f *fakeKernel, test func(b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{T: t, fakeKernel: f}
-		f.changes = make(chan change, 1000) // of this bubble
+		f.changes, f.claims = make(chan change, 1000), make(chan claim, 1000) // of this bubble
 		b.Keeper = newKeeper(f, func(e Event) {
 			b.fakeKernel.mu.Lock()
 			defer b.fakeKernel.mu.Unlock()

@@ -20,6 +20,7 @@ type Keeper struct {
 	kernel kernel
 	work   *worker
 	wake   chan struct{} // capacity 1
+	heed   chan struct{} // likewise, when there is nothing new but claims
 
 	born    time.Time
 	beat    atomic.Int64 // when the caller last showed progress (clock); 0: it never said that it would
@@ -70,7 +71,8 @@ type outcome struct {
 }
 
 // New opens the sockets a Keeper needs in the network namespace of the calling
-// thread: two netlink sockets and a packet socket (CAP_NET_ADMIN, CAP_NET_RAW).
+// thread: two netlink sockets, two packet sockets and a raw ICMPv6 socket
+// (CAP_NET_ADMIN, CAP_NET_RAW).
 // report is called from the goroutine of Run and must not block.
 func New(report func(Event)) (*Keeper, error) {
 	k, err := openKernel()
@@ -85,6 +87,7 @@ func newKeeper(kern kernel, report func(Event)) *Keeper {
 		kernel: kern,
 		born:   time.Now(),
 		wake:   make(chan struct{}, 1),
+		heed:   make(chan struct{}, 1),
 		orders: map[string]*order{},
 		ended:  make(chan struct{}),
 	}
@@ -110,9 +113,11 @@ func (k *Keeper) Run(ctx context.Context) error {
 		watched <- k.kernel.watch(ctx, k.work.notice)
 		close(watched)
 	}()
+	heard := make(chan error, 1)
+	go func() { heard <- k.kernel.hear(ctx, k.work.claimed) }()
 	err := k.work.run(ctx, watched)
 	cancel()
-	return errors.Join(err, <-watched)
+	return errors.Join(err, <-watched, <-heard)
 }
 
 // Set tells what owner wants from now on. The latest order wins; addresses that
@@ -212,6 +217,14 @@ func (k *Keeper) order(o *order) {
 func (k *Keeper) poke() {
 	select {
 	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// nudge has the worker look at claims.
+func (k *Keeper) nudge() {
+	select {
+	case k.heed <- struct{}{}:
 	default:
 	}
 }

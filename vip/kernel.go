@@ -13,7 +13,7 @@ import (
 const batchLen = 32
 
 // A kernel is what a Keeper needs of the operating system. All methods but
-// watch are called by one goroutine.
+// watch and hear are called by one goroutine.
 type kernel interface {
 	// list reads all links and addresses.
 	list() (*view, error)
@@ -26,6 +26,13 @@ type kernel interface {
 	setARP(index int, to arpSwitches) error
 	// announce sends one announcement of ip.
 	announce(l *link, ip netip.Addr) error
+	// probe asks all neighbours who has ip, without teaching them anything.
+	probe(l *link, ip netip.Addr) error
+	// listen chooses the addresses that hear hears of.
+	listen(ips []netip.Addr) error
+	// hear calls heard, from more than one goroutine, when a station says that
+	// it has an address, until ctx ends. It may tell of other addresses too.
+	hear(ctx context.Context, heard func(claim)) error
 	// watch calls changed for everything that happens to links and addresses,
 	// except most of what apply did, until ctx ends.
 	watch(ctx context.Context, changed func(change)) error

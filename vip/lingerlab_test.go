@@ -34,11 +34,11 @@ type client struct {
 	near   net.HardwareAddr
 
 	mu     sync.Mutex
-	claims []claim
+	claims []lesson
 }
 
-// A claim is a frame from which neighbours learn who has an address.
-type claim struct {
+// A lesson is a frame from which neighbours learn who has an address.
+type lesson struct {
 	ip   netip.Addr
 	at   time.Time // when the kernel received it
 	what string
@@ -177,7 +177,7 @@ func (cl *client) request(ip netip.Addr, toAll bool) []byte {
 
 // collect notes what a frame claims.
 func (cl *client) collect(f, oob []byte) {
-	var c claim
+	var c lesson
 	const icmpType = 14 + 40
 	switch {
 	case len(f) >= 14+28 && f[12] == 0x08 && f[13] == 0x06:
@@ -201,10 +201,10 @@ func (cl *client) collect(f, oob []byte) {
 }
 
 // claimed returns the claims to ip from a moment on.
-func (cl *client) claimed(ip netip.Addr, from time.Time) []claim {
+func (cl *client) claimed(ip netip.Addr, from time.Time) []lesson {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(cl.claims), func(c claim) bool { return c.ip != ip || c.at.Before(from) })
+	return slices.DeleteFunc(slices.Clone(cl.claims), func(c lesson) bool { return c.ip != ip || c.at.Before(from) })
 }
 
 // ping returns how many of n echo requests, 2 ms apart, are answered.

@@ -18,6 +18,7 @@ import (
 // What golang.org/x/sys/unix has no names for.
 const (
 	ifaProto             = 11 // IFA_PROTO, linux/if_addr.h, Linux 5.18
+	iflaPermAddress      = 54 // IFLA_PERM_ADDRESS, linux/if_link.h, Linux 5.6
 	iflaInetConf         = 1  // IFLA_INET_CONF, linux/if_link.h
 	iflaInet6Conf        = 2  // IFLA_INET6_CONF
 	devconfAnnounce      = 18 // IPV4_DEVCONF_ARP_ANNOUNCE, linux/ip.h, counted from 1
@@ -38,6 +39,7 @@ type kernelSockets struct {
 	handle   *nl.SocketHandle // requests, with the sequence number its users share
 	changes  *os.File
 	frames   int // packet socket that receives nothing
+	ears     ears
 	buf      []byte
 }
 
@@ -59,6 +61,9 @@ func openKernel() (_ *kernelSockets, err error) {
 	port, err := k.requests.GetPid()
 	if err != nil {
 		return k, fmt.Errorf("read netlink port: %w", err)
+	}
+	if k.ears, err = openEars(); err != nil {
+		return k, fmt.Errorf("open sockets for ARP and ICMPv6: %w", err)
 	}
 	if k.changes, err = openChanges(port); err != nil {
 		return k, fmt.Errorf("subscribe to links and addresses: %w", err)
@@ -90,6 +95,7 @@ func (k *kernelSockets) close() error {
 	if k.changes != nil {
 		errs = append(errs, k.changes.Close())
 	}
+	errs = append(errs, k.ears.close())
 	if k.frames >= 0 {
 		errs = append(errs, unix.Close(k.frames))
 		k.frames = -1
@@ -186,6 +192,13 @@ func (k *kernelSockets) apply(ops []op) []error {
 	}
 }
 
+// networkOrder returns an EtherType as struct sockaddr_ll wants it.
+func networkOrder(etherType uint16) uint16 {
+	var b [2]byte
+	binary.BigEndian.PutUint16(b[:], etherType)
+	return binary.NativeEndian.Uint16(b[:])
+}
+
 func (k *kernelSockets) setPromote(index int, on bool) error {
 	value := uint32(0)
 	if on {
@@ -222,6 +235,15 @@ func (k *kernelSockets) setInet(index int, switches ...inetSwitch) error {
 
 func (k *kernelSockets) announce(l *link, ip netip.Addr) error {
 	frame, err := announcement(l, ip)
+	return k.send(l, frame, err)
+}
+
+func (k *kernelSockets) probe(l *link, ip netip.Addr) error {
+	frame, err := probe(l, ip)
+	return k.send(l, frame, err)
+}
+
+func (k *kernelSockets) send(l *link, frame []byte, err error) error {
 	if err != nil {
 		return err
 	}

@@ -43,11 +43,13 @@ type link struct {
 	running bool // operational: frames can leave
 	talks   bool // Ethernet with ARP, no loopback
 	mac     net.HardwareAddr
-	router  bool // forwards IPv6
-	promote bool // promotes secondary IPv4 addresses (its own switch, not that of "all")
-	arp     arpSwitches
-	loops   bool // is a loopback interface
-	vrf     bool // belongs to a VRF
+	// permanent is what the hardware came with; nil: unknown, or the same.
+	permanent net.HardwareAddr
+	router    bool // forwards IPv6
+	promote   bool // promotes secondary IPv4 addresses (its own switch, not that of "all")
+	arp       arpSwitches
+	loops     bool // is a loopback interface
+	vrf       bool // belongs to a VRF
 }
 
 // arpSwitches are an interface's own net.ipv4.conf.IF.arp_ignore and

@@ -3,6 +3,7 @@ package vip
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -63,12 +64,31 @@ type Want struct {
 	// interface theirs are longer, times the number of 128s begun: the kernel's
 	// work for one grows with their number.
 	Lease time.Duration
+	// Conflicts says what is done when another host claims a held address. Such
+	// claims end a Linger early whatever it says.
+	Conflicts Conflicts
 }
+
+// Conflicts is what to do about another host that claims a held address (RFC
+// 5227 section 2.4).
+type Conflicts int
+
+// What there is to choose from.
+const (
+	// IgnoreConflicts: nothing.
+	IgnoreConflicts Conflicts = iota
+	// WatchConflicts: tell about claims, and ask once, after the address was
+	// taken over, whether somebody else has it.
+	WatchConflicts
+	// DefendConflicts: likewise, and answer claims with an announcement, at most
+	// once in ten seconds per address.
+	DefendConflicts
+)
 
 // same reports whether two Wants ask for the same. The addresses are compared
 // by their backing array first: callers usually repeat the very same slice.
 func (w Want) same(o Want) bool {
-	return w.Hold == o.Hold && w.Linger == o.Linger && w.Owner == o.Owner && w.Announce == o.Announce && w.Lease == o.Lease && sameAddresses(w.Addresses, o.Addresses)
+	return w.Hold == o.Hold && w.Linger == o.Linger && w.Owner == o.Owner && w.Announce == o.Announce && w.Lease == o.Lease && w.Conflicts == o.Conflicts && sameAddresses(w.Addresses, o.Addresses)
 }
 
 func sameAddresses(a, b []Address) bool {
@@ -102,13 +122,20 @@ const (
 	// Failed: something could not be done; it is tried again with back-off.
 	// Told once per cause, not once per attempt.
 	Failed
+	// Conflict: another host claims a held address, and did not turn out to be a
+	// successor within a second. Claims in the first second of holding are no
+	// conflict. Told at most once in ten seconds per address and MAC.
+	Conflict
+	// ConflictOver: no claim was heard for thirty seconds, or the address is not
+	// held any more. Follows every Conflict.
+	ConflictOver
 	// PromoteSet: net.ipv4.conf.Interface.promote_secondaries was set.
 	PromoteSet
 )
 
 var kindNames = map[Kind]string{
 	Held: "held", Quieted: "quieted", Released: "released", Restored: "restored",
-	Foreign: "foreign", Failed: "failed", PromoteSet: "promote_secondaries set",
+	Foreign: "foreign", Conflict: "conflict", ConflictOver: "conflict over", Failed: "failed", PromoteSet: "promote_secondaries set",
 }
 
 // String returns a short lower-case name.
@@ -123,7 +150,7 @@ func (k Kind) String() string {
 type Event struct {
 	Kind  Kind
 	Owner string // "": concerns no single owner (PromoteSet, some of Failed)
-	// Address is the one concerned (Restored, Foreign, Failed).
+	// Address is the one concerned (Restored, Foreign, Failed, Conflict, ConflictOver).
 	Address Address
 	// Addresses are all concerned: those of the owner (Held), those that went
 	// quiet (Quieted), those that were removed (Released), those that failed for the same reason (Failed).
@@ -132,8 +159,10 @@ type Event struct {
 	// Leftover: the Foreign address carried this package's mark: an earlier
 	// process left it. Always false before Linux 5.18.
 	Leftover bool
+	MAC      net.HardwareAddr // Conflict: whose claims, and how many there were since the last was told
+	Claims   int
 	Err      error     // Failed
-	At       time.Time // when it was done
+	At       time.Time // when it was done; Conflict: of the last claim
 	Started  time.Time // Held, Quieted, Released: when it was asked for
 }
 

@@ -312,6 +312,8 @@ func parseLink(m []byte) (*link, error) {
 			l.name = unix.ByteSliceToString(a.Value)
 		case unix.IFLA_ADDRESS:
 			l.mac = net.HardwareAddr(a.Value)
+		case iflaPermAddress:
+			l.permanent = net.HardwareAddr(a.Value)
 		case unix.IFLA_AF_SPEC:
 			l.parseFamilies(a.Value)
 		case unix.IFLA_LINKINFO:

@@ -47,11 +47,25 @@ type worker struct {
 	renewAt  time.Time    // when a lease is due; zero: none has an end
 	leases   []leaseOf    // near their renewal; reused, as is leaseOps
 	leaseOps []op
-	failures []failure
+
+	// Of claims.
+	listening [2][]listened // as told to the kernel, and a spare
+	listens   int           // which is which
+	heardView *view         // that listening was made from
+	heardOf   []netip.Addr
+	bySpot    map[spot]*goal
+	disputes  map[*goal]*dispute
+	heardAt   time.Time // when rumours were last looked at
+	attendAt  time.Time // when something is due about claims; zero: nothing
+	deaf      error     // why claims are not heard, as told
+	attention atomic.Pointer[attention]
+	failures  []failure
 
 	stale     atomic.Bool               // the kernel changed since view was read
 	interests atomic.Pointer[interests] // nil until the first order
 	mu        sync.Mutex
+	rumours   map[claim]rumour
+	hearErr   error
 	bounced   map[int]bool // interfaces that were down in between
 	overrun   bool         // changes were lost
 	watchErr  error
@@ -76,6 +90,9 @@ func newWorker(k *Keeper, report func(Event)) *worker {
 		hushed:   map[int]hush{},
 		promoted: map[int]bool{},
 		bounced:  map[int]bool{},
+		rumours:  map[claim]rumour{},
+		bySpot:   map[spot]*goal{},
+		disputes: map[*goal]*dispute{},
 	}
 }
 
@@ -90,10 +107,11 @@ func (w *worker) run(ctx context.Context, watched <-chan error) error {
 			look = w.pass(time.Now())
 		}
 		look = w.renewLeases()
-		next := w.next
-		if !w.renewAt.IsZero() && (next.IsZero() || w.renewAt.Before(next)) {
-			next = w.renewAt
+		if !look {
+			w.attend()
+			w.listen()
 		}
+		next := earliest(w.next, w.renewAt, w.attendAt)
 		switch {
 		case look:
 			timer.Reset(0)
@@ -112,9 +130,20 @@ func (w *worker) run(ctx context.Context, watched <-chan error) error {
 			return fmt.Errorf("watch links and addresses: %w", err)
 		case <-w.keeper.wake:
 			look = true
+		case <-w.keeper.heed:
 		case <-timer.C:
 		}
 	}
+}
+
+// earliest returns the earliest of times that are not zero.
+func earliest(times ...time.Time) (first time.Time) {
+	for _, t := range times {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
 }
 
 // pass brings the kernel one step nearer to what is wanted; true: look again
