@@ -54,7 +54,7 @@ func (s *scenario) releases(h *host) {
 		h.group.Dissolve()
 		h.group = nil
 	}
-	h.stopping, h.replaces = true, true
+	h.stopping, h.replaces = false, true
 	clear(h.told)
 	for _, lan := range were {
 		s.tellFault(h, lan)
@@ -62,6 +62,7 @@ func (s *scenario) releases(h *host) {
 		s.step(h.Node, lan, vrrp.Event{Kind: vrrp.EventStartup, Leave: true})
 	}
 	s.cleanUp(h.Node)
+	h.stopping = true // now that none is in Initialize for want of a start
 	s.shutdown(h, false)
 }
 
