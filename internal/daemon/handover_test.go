@@ -138,3 +138,26 @@ func TestOwnerNames(t *testing.T) {
 		}
 	}
 }
+
+// The addresses of a router whose daemon died answer until its lease ends;
+// then they are announced once more.
+func TestAnnouncesWhenTheOthersLeaseEnds(t *testing.T) {
+	s := started(t, oneInstance)
+	s.activate("web")
+	if s.again == nil {
+		t.Fatal("nothing is to be done later")
+	}
+	s.do(func() { s.again(s.now) })
+	s.got("announce web")
+
+	s.hear(advert{from: peer, priority: 200})
+	s.forget()
+	s.do(func() { s.again(s.now) })
+	s.got("")
+
+	s = started(t, oneInstance+"lease = \"off\"\n")
+	s.activate("web")
+	if s.again != nil {
+		t.Error("without leases there is nothing to wait for")
+	}
+}

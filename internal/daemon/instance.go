@@ -65,21 +65,22 @@ type instance struct {
 	faults []string
 	holds  []string
 
-	justHeld    bool         // the addresses were asked for in this very step
-	since       time.Time    // of the state
-	cause       string       // why it is in it
-	promotedAt  time.Time    // when its timer fired, while the takeover is not complete
-	dueAt       vrrp.Instant // when the timer that fires now was due; 0: no timer fires
-	transitions map[transitionKey]uint64
-	sent        uint64
-	sendFailed  uint64
-	received    uint64
-	errors      [32]uint64 // by vrrp.Reason
-	told        [32]vrrp.Instant
-	sendTold    vrrp.Instant
-	mismatch    mismatch     // what a peer's advertisement differed in, as last told
-	mismatched  vrrp.Instant // when
-	heard       bool         // any valid advertisement, since the daemon started
+	justHeld     bool         // the addresses were asked for in this very step
+	since        time.Time    // of the state
+	cause        string       // why it is in it
+	promotedAt   time.Time    // when its timer fired, while the takeover is not complete
+	dueAt        vrrp.Instant // when the timer that fires now was due; 0: no timer fires
+	transitions  map[transitionKey]uint64
+	transitioned uint64 // their sum
+	sent         uint64
+	sendFailed   uint64
+	received     uint64
+	errors       [32]uint64 // by vrrp.Reason
+	told         [32]vrrp.Instant
+	sendTold     vrrp.Instant
+	mismatch     mismatch     // what a peer's advertisement differed in, as last told
+	mismatched   vrrp.Instant // when
+	heard        bool         // any valid advertisement, since the daemon started
 
 	conditions []control.Condition // in force, the oldest first
 	conflicts  uint64              // claims of other hosts to the addresses, so far

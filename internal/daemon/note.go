@@ -95,11 +95,15 @@ func (e *engine) record(now vrrp.Instant, inst *instance, r vrrp.Record) {
 	e.board.turned(inst.cfg.Name, r.To)
 	inst.since, inst.cause = wall, text
 	inst.transitions[transitionKey{r.To, r.Cause}]++
+	inst.transitioned++
 	if r.To == vrrp.Active {
 		// Counted from the moment the timer was due, not from when we woke up.
 		inst.promotedAt = wall
 		if inst.dueAt != 0 && r.Cause != vrrp.CausePromoted {
 			inst.promotedAt = wall.Add(-now.Sub(inst.dueAt))
+		}
+		if r.Cause == vrrp.CauseTimeout {
+			e.outlive(inst, r.After)
 		}
 	} else {
 		inst.promotedAt = time.Time{}
@@ -115,6 +119,26 @@ func (e *engine) record(now vrrp.Instant, inst *instance, r vrrp.Record) {
 	}
 	e.tell(n)
 }
+
+// outlive announces the addresses once more when those of a router that fell
+// silent are gone from it. If only its daemon died or hangs, its kernel answers
+// for them until its lease ends, and some neighbour may have believed it.
+func (e *engine) outlive(inst *instance, silent time.Duration) {
+	left := inst.cfg.Lease - silent + leaseGrain
+	if inst.cfg.Lease == 0 || left <= 0 {
+		return
+	}
+	epoch := inst.transitioned
+	e.out.again(left, func(vrrp.Instant) {
+		if inst.transitioned == epoch && inst.router.State() == vrrp.Active {
+			owner := inst.owner
+			e.then(func() { e.out.addresses.Announce(owner) })
+		}
+	})
+}
+
+// leaseGrain is how late the kernel may be to drop an address.
+const leaseGrain = 300 * time.Millisecond
 
 // notifyState is a state as notification commands are told it. A router that
 // waits for its start delay is not stopped.

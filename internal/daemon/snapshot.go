@@ -92,9 +92,7 @@ func (e *engine) describe(now vrrp.Instant, inst *instance) control.Instance {
 		Priority:  control.Priority{Configured: int(c.Priority), Effective: int(r.Priority()), Parts: []control.Part{}},
 		Addresses: []string{}, Installed: []string{}, Adverts: control.Adverts{Sent: inst.sent, Received: inst.received, Errors: map[string]uint64{}},
 		Demoted: r.Demotion() != vrrp.NotDemoted, Hard: r.Demotion() == vrrp.DemotedHard, DualActive: r.DualActive(), HandingOver: r.HandingOver()}
-	for _, n := range inst.transitions {
-		i.Transitions += n
-	}
+	i.Transitions = inst.transitioned
 	countErrors(i.Adverts.Errors, &inst.errors)
 	if inst.sendFailed > 0 {
 		i.Adverts.Errors["send"] = inst.sendFailed

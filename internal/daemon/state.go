@@ -23,6 +23,10 @@ var errRunning = errors.New("another vrrpd is running with this control socket")
 // same addresses.
 type lock struct{ file *os.File }
 
+// lockPatience is how long a lock is waited for: a process that was killed a
+// moment ago may not be gone yet.
+const lockPatience = 500 * time.Millisecond
+
 // takeLock locks <socket>.lock. The kernel lets go of it when the process
 // ends, however it ends; the file stays, since removing it would race with
 // the next daemon.
@@ -34,7 +38,12 @@ func takeLock(path string) (*lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for end := time.Now().Add(lockPatience); err == unix.EWOULDBLOCK && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		owner := make([]byte, 16)
 		n, _ := f.Read(owner)
 		f.Close()
