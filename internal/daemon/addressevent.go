@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,9 @@ func (e *engine) addressEvent(ev vip.Event) {
 	if inst != nil && inst.ear != nil {
 		inst.ear.addresses(inst.cfg.Name, &ev)
 	}
+	if inst != nil {
+		e.conflict(inst, ev, n.text)
+	}
 	if ev.Kind == vip.Held && inst != nil && inst.router.State() == vrrp.Active && !inst.promotedAt.IsZero() {
 		took := max(0, ev.At.Sub(inst.promotedAt))
 		inst.promotedAt = time.Time{}
@@ -23,6 +27,28 @@ func (e *engine) addressEvent(ev vip.Event) {
 		e.out.took(took)
 	}
 	e.tell(n)
+}
+
+// conflict follows claims of other hosts: for as long as one lasts the instance
+// has a condition.
+func (e *engine) conflict(inst *instance, ev vip.Event, text string) {
+	same := func(a vip.Address) bool { return a == ev.Address }
+	switch ev.Kind {
+	case vip.Conflict:
+		inst.conflicts += uint64(ev.Claims)
+		if inst.router.State() != vrrp.Active {
+			return // not any more
+		}
+		if !slices.ContainsFunc(inst.contested, same) {
+			inst.contested = append(inst.contested, ev.Address)
+		}
+		e.raise(inst, conditionAddress, text)
+	case vip.ConflictOver:
+		inst.contested = slices.DeleteFunc(inst.contested, same)
+		if len(inst.contested) == 0 {
+			e.end(inst, conditionAddress)
+		}
+	}
 }
 
 // addressNote is the news in words.
@@ -44,6 +70,11 @@ func addressNote(ev vip.Event) note {
 	case vip.Foreign:
 		n.level = levelWarn
 		n.text = ev.Address.String() + " was here although this node is not active; removed"
+	case vip.Conflict:
+		n.level = levelWarn
+		n.text = fmt.Sprintf("%s answers for %s too (%s): it has the address configured, or is a node that was active and did not let go of it", ev.MAC, ev.Address, plural(ev.Claims, "claim"))
+	case vip.ConflictOver:
+		n.text = "nobody else answers for " + ev.Address.String() + " any more"
 	case vip.Failed:
 		n.level = levelError
 		n.text = ev.Err.Error()

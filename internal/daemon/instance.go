@@ -84,6 +84,7 @@ type instance struct {
 
 	conditions []control.Condition // in force, the oldest first
 	conflicts  uint64              // claims of other hosts to the addresses, so far
+	contested  []vip.Address       // those claimed now
 
 	until     time.Time // a demotion by --for ends
 	persist   bool      // a demotion survives a restart
@@ -149,7 +150,7 @@ func (i *instance) routerConfig() vrrp.Config {
 
 // want is what the addresses should be.
 func (i *instance) want(hold bool) vip.Want {
-	w := vip.Want{Hold: hold, Owner: i.cfg.Owner(), Lease: i.cfg.Lease, Announce: vip.Announce{
+	w := vip.Want{Hold: hold, Owner: i.cfg.Owner(), Lease: i.cfg.Lease, Conflicts: conflictPolicies[i.cfg.Conflict], Announce: vip.Announce{
 		Burst: i.cfg.Announce.Burst, Spacing: announceSpacing, Again: i.cfg.Announce.Again, Refresh: i.cfg.Announce.Refresh}}
 	for _, list := range [][]config.Address{i.cfg.Addresses, i.cfg.Extra} {
 		for _, a := range list {
@@ -158,6 +159,8 @@ func (i *instance) want(hold bool) vip.Want {
 	}
 	return w
 }
+
+var conflictPolicies = map[string]vip.Conflicts{"report": vip.WatchConflicts, "defend": vip.DefendConflicts}
 
 // announceSpacing parts the announcements of a burst. One second is what
 // Linux waits before it believes a second change (locktime); the second burst
