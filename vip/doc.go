@@ -73,7 +73,8 @@
 // set (and arp_announce, because an ARP request teaches its sender's address);
 // both switches are restored with the end of the last linger on the interface.
 // What serves the address has an end of its own (IPv4 routes excepted), so that
-// it does not outlive a crash.
+// it does not outlive a crash; what the switches were is noted in the kernel, for
+// the next process to restore them.
 // Link-local addresses, which are local to their own interface only, get a
 // local route instead. Where the kernel's route to the subnet went with the
 // address a route of protocol 112 takes its place.

@@ -21,6 +21,7 @@ type fakeKernel struct {
 	links   map[string]*link
 	entries []*entry
 	routes  map[route]bool
+	notes   map[string]bool
 	log     []string // one line per operation: what, address, interface
 	times   []time.Time
 	changes chan change
@@ -34,7 +35,7 @@ type fakeKernel struct {
 }
 
 func newFakeKernel(names ...string) *fakeKernel {
-	f := &fakeKernel{routes: map[route]bool{}, links: map[string]*link{"lo": {name: "lo", index: 1, up: true, running: true, loops: true}}, changes: make(chan change, 1000)}
+	f := &fakeKernel{routes: map[route]bool{}, notes: map[string]bool{}, links: map[string]*link{"lo": {name: "lo", index: 1, up: true, running: true, loops: true}}, changes: make(chan change, 1000)}
 	for i, name := range names {
 		f.links[name] = &link{name: name, index: i + 2, up: true, running: true, talks: true,
 			mac: net.HardwareAddr{2, 0, 0, 0, 0, byte(i + 2)}, promote: true}
@@ -111,6 +112,14 @@ func (f *fakeKernel) applyOne(o op) error {
 		}
 		f.note("stand in %s %s", o.addr.Prefix, f.name(o.index))
 		f.entries = append(f.entries, o.entry)
+	case addNote:
+		f.notes[fmt.Sprint(o.index, o.arp)] = true
+	case removeNote:
+		n := fmt.Sprint(o.index, o.arp)
+		if !f.notes[n] {
+			return unix.ESRCH
+		}
+		delete(f.notes, n)
 	case addRoute:
 		f.note("add route %s %s", o.route.to, f.name(o.route.index))
 		o.route.from = netip.Addr{} // is no part of what a route is found by

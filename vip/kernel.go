@@ -51,12 +51,15 @@ const (
 	renew   // the lifetime of entry; fails if it is not there
 	addRoute
 	removeRoute
+	addNote // of what arp was
+	removeNote
 )
 
 // An op is one request to the kernel.
 type op struct {
 	do     action
-	index  int           // add, addHost
+	index  int           // add, addHost, addNote, removeNote
+	arp    arpSwitches   // addNote, removeNote
 	addr   Address       // add, addHost
 	entry  *entry        // remove, putBack, renew
 	route  route         // addRoute, removeRoute
@@ -84,7 +87,7 @@ func (o op) done(err error) bool {
 		return true
 	case o.do == remove:
 		return err == unix.EADDRNOTAVAIL || err == unix.ENODEV
-	case o.do == removeRoute:
+	case o.do == removeRoute, o.do == removeNote:
 		return err == unix.ESRCH || err == unix.ENODEV
 	}
 	return err == unix.EEXIST && o.do != renew

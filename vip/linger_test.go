@@ -230,6 +230,9 @@ func TestLingerARPSwitches(t *testing.T) {
 				if !slices.Equal(sets, tt.sets) {
 					b.Errorf("set %q, want %q", sets, tt.sets)
 				}
+				if len(f.notes) > 0 {
+					b.Errorf("notes %v are left", f.notes)
+				}
 			})
 		})
 	}

@@ -2,6 +2,7 @@ package vip
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -35,8 +36,14 @@ func standingIn(t testing.TB) []string {
 	return found
 }
 
-// ownRoutes returns the routes with this package's number, of all tables.
+// ownRoutes returns the routes with this package's number, of all tables but
+// that of notes.
 func ownRoutes(t testing.TB) []netlink.Route {
+	return slices.DeleteFunc(marked(t), func(r netlink.Route) bool { return r.Table == noteTable })
+}
+
+// marked returns all routes with this package's number.
+func marked(t testing.TB) []netlink.Route {
 	t.Helper()
 	var found []netlink.Route
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
@@ -53,7 +60,7 @@ func (c *cable) nothingLeft() {
 	if got := standingIn(c.t); len(got) > 0 {
 		c.t.Errorf("left on lo: %v", got)
 	}
-	if got := ownRoutes(c.t); len(got) > 0 {
+	if got := marked(c.t); len(got) > 0 {
 		c.t.Errorf("routes left: %v", got)
 	}
 	if i, a := c.readSysctl(ignoreSwitch), c.readSysctl(announceSwitch); i != "0" || a != "0" {
@@ -358,4 +365,47 @@ func TestKernelLingerCutShort(t *testing.T) {
 			t.Errorf("%v: %s", err, out)
 		}
 	})
+}
+
+// A process that crashes in the middle of a linger leaves nothing that lasts,
+// and the next one restores the ARP switches. One that ends leaves what it
+// holds.
+func TestKernelLingerAfterCrash(t *testing.T) {
+	for _, before := range [][2]string{{"0", "0"}, {"0", "1"}, {"1", "0"}, {"2", "0"}, {"1", "2"}} {
+		c := newCable(t)
+		c.writeSysctl(ignoreSwitch, before[0])
+		c.writeSysctl(announceSwitch, before[1])
+		must(t, netlink.LinkSetUp(c.link("lo")))
+		r := &recorder{t: t}
+		k, err := New(r.record)
+		must(t, err)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- k.Run(ctx) }()
+		want := Want{Addresses: at(c.near, "192.0.2.10/24"), Hold: true}
+		k.Set("web", want)
+		r.await(Held)
+		want.Hold, want.Linger = false, time.Minute
+		k.Set("web", want)
+		r.await(Quieted)
+		cancel()
+		must(t, <-done)
+
+		next, r2, stop := startKeeper(t)
+		next.Set("web", Want{Addresses: want.Addresses})
+		settle(t, next)
+		c.eventually("the switches are restored", func() bool {
+			return c.readSysctl(ignoreSwitch) == before[0] && c.readSysctl(announceSwitch) == before[1]
+		})
+		if got := marked(t); len(got) > 0 {
+			t.Errorf("%v: left %v", before, got)
+		}
+		next.Set("web", Want{Addresses: want.Addresses, Hold: true, Lease: time.Minute})
+		r2.await(Held)
+		stop()
+		if s := c.lasts("192.0.2.10/24"); s == 0 || s > 60 {
+			t.Errorf("lasts %d seconds after the end", s)
+		}
+		must(t, k.Close())
+	}
 }

@@ -88,15 +88,17 @@ func (w *worker) hush(q *lingerPlan) map[int]bool {
 		if _, done := w.hushed[index]; done || l == nil {
 			continue
 		}
-		during := arpSwitches{ignore: max(l.arp.ignore, 1), announce: max(l.arp.announce, 2)}
+		during := l.arp.hushed()
 		if during == l.arp {
 			continue
 		}
+		w.note(addNote, index, l.arp)
 		if err := w.kernel.setARP(index, during); err != nil {
 			if loud == nil {
 				loud = map[int]bool{}
 			}
 			loud[index] = true
+			w.note(removeNote, index, l.arp)
 			w.report(Event{Kind: Failed, Interface: l.name, At: time.Now(),
 				Err: fmt.Errorf("set arp_ignore and arp_announce of %s: %w", l.name, err)})
 			continue
@@ -228,6 +230,7 @@ func (w *worker) unhush(q *lingerPlan) error {
 			l.arp = h.before
 		}
 		delete(w.hushed, index)
+		w.note(removeNote, index, h.before)
 	}
 	return errors.Join(errs...)
 }
@@ -247,6 +250,7 @@ func (w *worker) sweep(q *lingerPlan, now time.Time) {
 	if w.unswept {
 		ops = append(ops, w.sweepRoutes()...)
 		w.unswept = false
+		defer w.unhushLeftovers()
 	}
 	for i, err := range w.applyBatches(ops) {
 		switch {

@@ -25,10 +25,13 @@ func appendOp(b []byte, o op, flags uint16, seq uint32) []byte {
 	switch o.do {
 	case remove:
 		kind = unix.RTM_DELADDR
+	case addNote:
+		kind = unix.RTM_NEWROUTE
+		flags |= unix.NLM_F_CREATE | unix.NLM_F_EXCL
 	case addRoute:
 		kind = unix.RTM_NEWROUTE
 		flags |= unix.NLM_F_CREATE | unix.NLM_F_REPLACE
-	case removeRoute:
+	case removeRoute, removeNote:
 		kind = unix.RTM_DELROUTE
 	case renew:
 		flags |= unix.NLM_F_REPLACE
@@ -55,6 +58,8 @@ func appendOp(b []byte, o op, flags uint16, seq uint32) []byte {
 		b = appendRenew(b, o)
 	case putBack:
 		b = append(b, o.entry.msg...)
+	case addNote, removeNote:
+		b = appendNote(b, o.index, o.arp)
 	case addRoute, removeRoute:
 		b = appendRoute(b, o.route)
 		if o.do == addRoute && o.lease > 0 && o.route.to.Addr().Is6() {
