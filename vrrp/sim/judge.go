@@ -48,11 +48,12 @@ type notes struct {
 	releases     [8]vrrp.Instant // the last answers to priority 0
 	releaseCount int
 
-	muteBy  vrrp.Instant // it rides out a loss of carrier no longer than that; 0: it does not
-	wasMute bool
-	thaws   bool         // it did not run, and hears whom it has to follow
-	leftAt  vrrp.Instant // it hands over since then …
-	parting vrrp.Instant // … or gave way; a moment before that. What happens later may leave nobody to serve
+	muteBy   vrrp.Instant // it rides out a loss of carrier no longer than that; 0: it does not
+	wasMute  bool
+	saidZero vrrp.Instant // it said priority 0
+	thaws    bool         // it did not run, and hears whom it has to follow
+	leftAt   vrrp.Instant // it hands over since then …
+	parting  vrrp.Instant // … or gave way; a moment before that. What happens later may leave nobody to serve
 }
 
 const (
@@ -226,6 +227,7 @@ func (j *judge) sends(m *member, priority uint8) {
 		if v.state != vrrp.Active && !j.event.Leave {
 			j.fail(m, "says priority 0 as %s", v.state)
 		}
+		v.saidZero = now
 		return
 	}
 	v.spoke = now
@@ -376,6 +378,9 @@ func (j *judge) after(m *member) {
 		j.together(m.node)
 	}
 	v := &m.notes
+	if j.event.Leave && m.State() != vrrp.Fault && v.saidZero != j.s.now {
+		j.fail(m, "hands over for another process and does not say so at once")
+	}
 	if waits := m.State() == vrrp.Backup || m.State() == vrrp.Active; waits && v.mustBy != 0 && j.s.now > v.mustBy {
 		j.fail(m, "was told priority 0 and did not take over by %.6f", time.Duration(v.mustBy).Seconds())
 	}

@@ -95,6 +95,9 @@ var mutants = []mutant{
 	made("resumes after up to five intervals", func(s *scenario) {
 		s.patience = func(m *member) time.Duration { return 5 * m.Config().AdvertInterval }
 	}),
+	done("says nothing in place of a process that ended", func(_ *scenario, m *member, a *vrrp.Action) bool {
+		return !m.node.replaces || a.Kind != vrrp.ActionSendAdvert
+	}),
 	bent("does not know that it was frozen", func(_ *scenario, m *member, e *vrrp.Event) bool {
 		return !m.notes.thaws || e.Advert.Priority >= m.Priority()
 	}),
