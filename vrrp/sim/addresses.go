@@ -63,6 +63,7 @@ func (n *Network) release(m *member, linger time.Duration) {
 	p := m.presence()
 	p.beat = 0
 	if m.node.replaces && linger == 0 && p.lease > 0 && m.Config().HandoverTimeout > 0 {
+		p.orders++
 		n.sayAddresses(m, "leaves the addresses to their lease")
 		return
 	}
@@ -101,6 +102,9 @@ func (n *Network) cleanUp(node *Node) {
 
 // restore is what a process does that goes on: it puts back what it lost.
 func (n *Network) restore(node *Node) {
+	if !node.alive {
+		return // that was its end
+	}
 	for lan, m := range node.routers {
 		node.addresses[lan].deserted = 0
 		if m.holds {

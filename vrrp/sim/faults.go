@@ -187,7 +187,7 @@ func (s *scenario) stop(h *host) {
 }
 
 func (s *scenario) shutdown(h *host, atOnce bool) {
-	if !h.alive || !h.stopping {
+	if !h.alive || !h.stopping || h.paused {
 		return
 	}
 	if h.group != nil {
