@@ -42,6 +42,10 @@ func TestHandoverLosesNothing(t *testing.T) {
 				who.WaitOwner(other, 10*time.Second)
 				a.must("promote", "web")
 				who.WaitOwner(a.host, 15*time.Second)
+				time.Sleep(3 * time.Second) // time to ask whether anybody else has it
+				if n := a.instance("web").Conflicts; n != 0 {
+					t.Errorf("a handover passes for %d claims of another host", n)
+				}
 				a.stop()
 				who.WaitOwner(other, 10*time.Second)
 				a.start()
