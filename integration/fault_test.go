@@ -77,17 +77,20 @@ func (m *member) moves() int {
 	return n
 }
 
-// A duo is daemon a (priority 150), its backup b (100), and the client.
+// A duo is daemon a (priority 150), its backup b (100), the client, and a watcher.
 type duo struct {
 	t      *testing.T
 	name   string
 	lab    *lab.Lab
 	sw     *lab.Switch
 	a, b   *member
-	client *lab.Host
 	router lab.Router // b's priority
 
-	who  *lab.Probe // who answers ARP, asked 200 times a second
+	// Apart from each other, because a host believes what its questions are
+	// answered, and asks less often than the watcher.
+	watcher, client *lab.Host
+
+	who  *lab.Probe // who answers the watcher's ARP, asked 200 times a second
 	echo *lab.Probe // what the client loses of 500 requests a second
 }
 
@@ -100,7 +103,7 @@ func newDuo(t *testing.T, kindA, kindB string, interval time.Duration, more stri
 	p.router = lab.Router{Interval: interval, Addresses: []string{vip + "/24"}}
 	p.a = p.member("a", kindA, "192.0.2.1/24", 150, more)
 	p.b = p.member("b", kindB, "192.0.2.2/24", 100, more)
-	p.client = p.sw.Host("client", "192.0.2.9/24")
+	p.watcher, p.client = p.sw.Host("watcher", "192.0.2.8/24"), p.sw.Host("client", "192.0.2.9/24")
 	return p
 }
 
@@ -139,7 +142,7 @@ func (p *duo) begin() *duo {
 		p.a.start()
 	}
 	p.a.host.WaitHas(vip, 10*time.Second)
-	p.who = p.client.WhoHas(vip, 200)
+	p.who = p.watcher.WhoHas(vip, 200)
 	p.b.start()
 	if p.b.vrrpd != nil {
 		lab.Until(p.t, 10*time.Second, "b to hear a", func() bool {

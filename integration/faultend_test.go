@@ -11,6 +11,45 @@ import (
 // Unclean ends: whatever way a daemon ends, its addresses must not stay behind
 // to answer beside those of its successor.
 
+// TestFaultKill kills the active daemon and does not start it again. The peer
+// takes over when the protocol says so, and what was left behind ends with its
+// lease. keepalived leaves it behind for ever; it is there to be measured.
+func TestFaultKill(t *testing.T) {
+	t.Parallel()
+	const interval = 100 * time.Millisecond
+	duos := duosOf(t, interval, "", [2]string{"vrrpd", "vrrpd"}, [2]string{"vrrpd", "keepalived"},
+		[2]string{"keepalived", "vrrpd"}, [2]string{"keepalived", "keepalived"})
+	killed := map[*duo]time.Time{}
+	for _, p := range duos {
+		killed[p] = time.Now()
+		p.a.proc().Kill()
+	}
+	for _, p := range duos {
+		took := p.answered(p.b, killed[p], 20*time.Second)
+		t.Logf("%s: b answered %v after a was killed", p.name, took.Round(time.Millisecond))
+		if took > p.down()+patience || took < p.down()-interval-20*time.Millisecond {
+			t.Errorf("%s: took over after %v; the down interval is %v", p.name, took, p.down())
+		}
+	}
+	for _, p := range duos {
+		if p.a.vrrpd == nil {
+			continue
+		}
+		p.oneOwner(p.b, leaseAuto(interval)+10*time.Second)
+		last := p.lastAnswer(p.a, killed[p])
+		t.Logf("%s: a answered until %v after it was killed", p.name, last.Round(time.Millisecond))
+		if last > leaseAuto(interval)+patience {
+			t.Errorf("%s: a answered for %v after its end, the lease is %v", p.name, last, leaseAuto(interval))
+		}
+		if p.a.host.Has(vip) {
+			t.Errorf("%s: a still has the address", p.name)
+		}
+	}
+	for _, p := range duos {
+		p.tell("SIGKILL, not restarted", killed[p])
+	}
+}
+
 // TestFaultKillRelease: case 72 of the conformance list. After a kill
 // `vrrpd release` hands over: the peer takes over at once instead of after its
 // down interval, no request is lost, and nothing is left behind.
@@ -114,4 +153,42 @@ func TestFaultKillRestartLate(t *testing.T) {
 	}
 	p.tell("SIGKILL and restart after the takeover", killed)
 	p.unnoticed("the end of what was left", started)
+}
+
+// TestFaultFreeze stops the active daemon for 10 seconds and lets it go on. Two
+// own the address for the lease at most; when it goes on, the two settle.
+func TestFaultFreeze(t *testing.T) {
+	t.Parallel()
+	const interval, length = 100 * time.Millisecond, 10 * time.Second
+	duos := duosOf(t, interval, "", [2]string{"vrrpd", "vrrpd"}, [2]string{"vrrpd", "keepalived"}, [2]string{"keepalived", "vrrpd"})
+	frozen := map[*duo]time.Time{}
+	for _, p := range duos {
+		frozen[p] = time.Now()
+		p.a.proc().Stop()
+	}
+	for _, p := range duos {
+		if took := p.answered(p.b, frozen[p], 20*time.Second); took > p.down()+patience {
+			t.Errorf("%s: took over after %v", p.name, took)
+		}
+		if p.a.vrrpd == nil {
+			continue
+		}
+		p.oneOwner(p.b, leaseAuto(interval)+10*time.Second)
+		if last := p.lastAnswer(p.a, frozen[p]); last > leaseAuto(interval)+patience {
+			t.Errorf("%s: a answered for %v while it was frozen, the lease is %v", p.name, last, leaseAuto(interval))
+		}
+	}
+	for _, p := range duos {
+		time.Sleep(time.Until(frozen[p].Add(length)))
+		p.tell("SIGSTOP for 10 s", frozen[p])
+	}
+	for _, p := range duos {
+		went := time.Now()
+		p.a.proc().Cont()
+		p.oneOwner(p.a, 10*time.Second)
+		p.tell("and SIGCONT", went)
+		if two := p.who.Since(went).TwoOwners(); two > patience {
+			t.Errorf("%s: two owners for %v after it went on", p.name, two)
+		}
+	}
 }

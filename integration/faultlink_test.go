@@ -137,7 +137,7 @@ func TestFaultOneWayYields(t *testing.T) {
 	for _, kind := range []string{"vrrpd", "keepalived"} {
 		p := newDuo(t, "vrrpd", kind, 100*time.Millisecond, "")
 		p.b.start()
-		p.who = p.client.WhoHas(vip, 200)
+		p.who = p.watcher.WhoHas(vip, 200)
 		p.who.WaitOwner(p.b.host, 10*time.Second)
 		p.echo = p.client.Echo(vip, 500)
 		p.echo.WaitAnswered(5 * time.Second)

@@ -53,8 +53,10 @@ type faultStory struct {
 	faults int
 	lines  []string
 
-	worst     time.Duration // the longest time without an answer in a round
-	worstWhat string
+	complaints int // of the client, about what the daemons took for settled
+
+	worst      time.Duration // the longest time without an answer in a round
+	worstLines []string
 }
 
 // say adds a line to the timeline.
@@ -65,10 +67,10 @@ func (s *faultStory) say(format string, args ...any) {
 // print logs the timeline of a story that failed, and what both daemons have
 // to say.
 func (s *faultStory) print() {
-	if !s.t.Failed() {
+	if !s.t.Failed() && s.complaints == 0 {
 		return
 	}
-	lines := s.lines[max(0, len(s.lines)-60):]
+	lines := s.lines
 	s.t.Logf("replay with -run '%s' -faultseed %d; began %s; the end of its timeline:\n%s",
 		s.t.Name(), *faultSeed, s.began.UTC().Format("15:04:05.000"), strings.Join(lines, "\n"))
 	for _, m := range []*member{s.a, s.b} {
@@ -85,7 +87,7 @@ func (s *faultStory) print() {
 // has settled.
 func (s *faultStory) round() {
 	s.t.Helper()
-	began := time.Now()
+	began, first := time.Now(), len(s.lines)
 	var what []string
 	for range 1 + s.rng.IntN(4)/3 {
 		m := []*member{s.a, s.b}[s.rng.IntN(2)]
@@ -100,8 +102,10 @@ func (s *faultStory) round() {
 	}
 	s.restore()
 	s.settle(strings.Join(what, " and "))
-	if gap := s.echo.Since(began).LongestGap; gap > s.worst {
-		s.worst, s.worstWhat = gap, strings.Join(what, " and ")
+	gap := s.echo.Since(began).LongestGap
+	s.say("the longest time without an answer: %v", gap.Round(time.Millisecond))
+	if gap > s.worst {
+		s.worst, s.worstLines = gap, s.lines[first:]
 	}
 }
 
@@ -117,11 +121,13 @@ func (s *faultStory) settle(what string) {
 		case well.IsZero():
 			well = time.Now()
 		case time.Since(well) > 150*time.Millisecond:
-			if seen := s.who.Since(well); len(seen.Conflicts) == 0 && seen.Serving() == "a" && len(seen.LastAnswer) == 1 {
+			if reason = s.unhappy(well); reason == "" {
 				s.say("settled after %v", well.Sub(from).Round(time.Millisecond))
 				return
 			}
-			reason, well = "the client: "+s.who.Since(well).String(), time.Time{}
+			s.say("not so for the client: %s", reason)
+			s.complaints++
+			well = time.Time{}
 		}
 		if time.Since(from) > settleTime {
 			s.t.Fatalf("%s, fault %d: not settled %v after %s: %s", s.name, s.faults, settleTime, what, reason)
@@ -159,6 +165,18 @@ func (s *faultStory) unsettled() string {
 	return ""
 }
 
+// unhappy says what the client has to complain of since a moment, or "".
+func (s *faultStory) unhappy(since time.Time) string {
+	who, echo := s.who.Since(since), s.echo.Since(since)
+	switch {
+	case len(who.Conflicts) > 0 || who.Serving() != "a" || len(who.LastAnswer) != 1:
+		return "ARP: " + who.String()
+	case echo.Sent == 0 || echo.LongestGap > 20*time.Millisecond:
+		return "echo: " + echo.String()
+	}
+	return ""
+}
+
 // end stops both in order and looks at what is left.
 func (s *faultStory) end() {
 	s.t.Helper()
@@ -169,8 +187,8 @@ func (s *faultStory) end() {
 		}
 		m.host.WaitHasNot(vip, 5*time.Second)
 	}
-	s.t.Logf("%s: %d faults in %v, seed %d; the longest time without an answer: %v (%s)", s.name, s.faults,
-		time.Since(s.began).Round(time.Second), *faultSeed, s.worst.Round(time.Millisecond), s.worstWhat)
+	s.t.Logf("%s: %d faults in %v, seed %d, %d complaints; the longest time without an answer:\n%s", s.name, s.faults,
+		time.Since(s.began).Round(time.Second), *faultSeed, s.complaints, strings.Join(s.worstLines, "\n"))
 	s.tell("all faults", s.began)
 }
 
