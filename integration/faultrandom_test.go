@@ -67,10 +67,10 @@ func (s *faultStory) say(format string, args ...any) {
 // print logs the timeline of a story that failed, and what both daemons have
 // to say.
 func (s *faultStory) print() {
-	if !s.t.Failed() && s.complaints == 0 {
+	if !s.t.Failed() {
 		return
 	}
-	lines := s.lines
+	lines := s.lines[max(0, len(s.lines)-80):]
 	s.t.Logf("replay with -run '%s' -faultseed %d; began %s; the end of its timeline:\n%s",
 		s.t.Name(), *faultSeed, s.began.UTC().Format("15:04:05.000"), strings.Join(lines, "\n"))
 	for _, m := range []*member{s.a, s.b} {
