@@ -56,14 +56,16 @@ demo: build
 	VRRPD_PROGRAMS=$(CURDIR)/bin $(GO) run ./internal/lab/demo
 
 # Side by side with keepalived; docs/performance.md. BENCH=crash,cpu selects,
-# RUNS=20 repeats, PROFILE=full takes longer, RESULTS= is where it writes.
+# RUNS=20 repeats, PROFILE=full takes longer, RESULTS= is where it writes;
+# BENCHFLAGS= goes to the program.
 BENCH   ?=
 RUNS    ?= 0
 PROFILE ?= short
 RESULTS ?= bench-results
+BENCHFLAGS ?=
 bench: build
 	scripts/install-test-deps bench
-	VRRPD_PROGRAMS=$(CURDIR)/bin $(GO) run ./internal/lab/bench -bench '$(BENCH)' -runs '$(RUNS)' -profile '$(PROFILE)' -o '$(RESULTS)'
+	VRRPD_PROGRAMS=$(CURDIR)/bin $(GO) run ./internal/lab/bench -bench '$(BENCH)' -runs '$(RUNS)' -profile '$(PROFILE)' -o '$(RESULTS)' $(BENCHFLAGS)
 
 # Installing does not build what is there, so that it may be done by a root who
 # has no Go.

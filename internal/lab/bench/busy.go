@@ -15,6 +15,9 @@ func benchBusy(b *bench, s *stage) {
 	var all []*takeover
 	for _, interval := range []time.Duration{100 * time.Millisecond, 10 * time.Millisecond} {
 		for _, realtime := range []bool{false, true} {
+			if realtime && b.plain {
+				continue
+			}
 			for _, k := range contenders {
 				all = append(all, &takeover{c: newCluster(s, b.terms, 1), kind: k, routers: 1, interval: interval, variant: variant{realtime: realtime}})
 			}

@@ -58,7 +58,7 @@ func benchCrash(b *bench, s *stage) {
 		clusters[i] = newCluster(s, b.terms, 1)
 	}
 	for _, cond := range conditions {
-		if cond.full && !b.full {
+		if cond.full && !b.full || cond.realtime && b.plain {
 			continue
 		}
 		overhead, announced, outage := pair{}, pair{}, pair{}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,6 +35,7 @@ type bench struct {
 	runs    int  // of everything that is repeated
 	asked   bool // the number of runs was
 	full    bool // take longer
+	plain   bool // real-time priority cannot be had here
 	terms   terms
 	rows    []figures.Row
 	samples []figures.Sample
@@ -73,6 +75,10 @@ func run() error {
 	chosen, err := choose(*selection)
 	if err != nil {
 		return err
+	}
+	if out, err := exec.Command("chrt", "-r", "50", "true").CombinedOutput(); err != nil {
+		b.plain = true
+		note("nothing is measured with real-time priority (%s); root may have it", strings.TrimSpace(string(out)))
 	}
 	began := time.Now()
 	var failures []string

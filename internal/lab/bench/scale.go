@@ -14,11 +14,13 @@ func benchScale(b *bench, s *stage) {
 		err := perform(fmt.Sprintf("scale of %d", n), func(s *stage) {
 			c := newCluster(s, b.terms, switchesFor(n)+1)
 			b.scale(s, c, n, true, false)
-			b.scale(s, c, n, true, true)
+			if !b.plain {
+				b.scale(s, c, n, true, true)
+			}
 			if b.full || n > perSwitch {
 				b.scale(s, c, n, false, false)
 			}
-			if b.full {
+			if b.full && !b.plain {
 				b.scale(s, c, n, false, true)
 			}
 		})

@@ -109,8 +109,8 @@ func TestTable(t *testing.T) {
 // TestPlot: well-formed, a dot for each value, everything within the picture.
 func TestPlot(t *testing.T) {
 	samples := []Sample{
-		{Name: "100 ms & <busy>", Contender: "vrrpd", Values: []float64{0.05, 0.1, -0.001}, Plot: "overhead"},
-		{Name: "100 ms & <busy>", Contender: "keepalived", Values: []float64{0.2, 0.1, 3.3}, Plot: "overhead"},
+		{Name: "100 ms & <busy>: overhead", Contender: "vrrpd", Values: []float64{0.05, 0.1, -0.001}, Plot: "overhead"},
+		{Name: "100 ms & <busy>: overhead", Contender: "keepalived", Values: []float64{0.2, 0.1, 3.3}, Plot: "overhead"},
 		{Name: "stop", Contender: "vrrpd", Values: []float64{0}, Plot: "handover"},
 		{Name: "stop", Contender: "keepalived", Values: nil, Plot: "handover"},
 		{Name: "not drawn", Contender: "vrrpd", Values: []float64{1}},
@@ -146,7 +146,7 @@ func TestPlot(t *testing.T) {
 	if want := 7 + 2*2; circles != want { // the values, and a legend in each panel
 		t.Errorf("%d circles, want %d", circles, want)
 	}
-	if !strings.Contains(texts, "100 ms & <busy>") || strings.Contains(texts, "not drawn") {
+	if !strings.Contains(texts, "100 ms & <busy>") || strings.Contains(texts, "not drawn") || strings.Contains(texts, ": ") {
 		t.Errorf("the labels are %q", texts)
 	}
 	a := newAxis(0.05, 3.3)

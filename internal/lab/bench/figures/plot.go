@@ -79,7 +79,7 @@ func drawPanel(b *strings.Builder, title string, samples []Sample, y int) int {
 		plotLabel, y+plotTop-12, bottom, plotLabel, bottom+16)
 	for i, row := range rows {
 		middle := y + plotTop + plotRow*i + plotRow/2 - 6
-		fmt.Fprintf(b, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n", plotLabel-14, middle+4, escape(row))
+		fmt.Fprintf(b, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n", plotLabel-14, middle+4, escape(label(row)))
 		for _, s := range samples {
 			n := slices.Index(Contenders[:], s.Contender)
 			if s.Name != row || n < 0 {
@@ -93,6 +93,15 @@ func drawPanel(b *strings.Builder, title string, samples []Sample, y int) int {
 		}
 	}
 	return plotTop + plotRow*len(rows) + plotBottom
+}
+
+// label is what a measure is of, without what of it is measured: the panel says
+// that.
+func label(measure string) string {
+	if i := strings.LastIndex(measure, ": "); i > 0 {
+		return measure[:i]
+	}
+	return measure
 }
 
 // An axis goes over whole powers of ten.

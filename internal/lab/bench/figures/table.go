@@ -107,7 +107,7 @@ func (r Row) Verdict() string {
 func (t Target) String() string {
 	var parts []string
 	if t.Ratio > 0 {
-		parts = append(parts, fmt.Sprintf("≤ %.2g ×", t.Ratio))
+		parts = append(parts, fmt.Sprintf("≤ %.3g ×", t.Ratio))
 	}
 	if t.Most > 0 {
 		parts = append(parts, "≤ "+plain(t.Most))
