@@ -69,7 +69,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.statusCommand(), a.explainCommand(), a.eventsCommand(),
 		a.demoteCommand(), a.promoteCommand(), a.announceCommand(), a.reloadCommand(),
-		a.bondCommand(), a.drillCommand(),
+		a.checkCommand(), a.bondCommand(), a.drillCommand(),
 		a.configCommand(), a.completionCommand(), a.versionCommand(),
 	)
 	return root

@@ -78,6 +78,9 @@ func TestExitStatus(t *testing.T) {
 		{"promote", "promote web", nil, nil, 0, "web: ", ""},
 		{"announce", "announce", nil, nil, 0, "web: ", ""},
 		{"reload", "reload", nil, nil, 0, "web: ", ""},
+		{"check list", "check list", nil, nil, 0, "check_disk", ""},
+		{"check show", "check show disk", nil, nil, 0, "95232", ""},
+		{"check run", "check run disk", nil, nil, 5, "did not pass", ""},
 		{"bond", "bond", nil, nil, 0, "bond1: healthy, 802.3ad", ""},
 		{"one bond", "bond bond0", nil, nil, 0, "bond0: DEGRADED, active-backup", ""},
 		{"drill", "drill web --kind bond --yes", nil, nil, 0, "web: stayed ACTIVE (MASTER)", "moving the active link to eth1"},
@@ -96,6 +99,10 @@ func TestExitStatus(t *testing.T) {
 		{"one failed", "demote", &failed, nil, 1, "web: demoted", "vrrpctl: db: interface eth1 is absent"},
 		{"a warning, tame", "demote", &failed, nil, 1, "", "warning: no \ufffd[31mlock"},
 
+		{"unknown check", "check show dsik", nil, nil, 1, "", `no check "dsik"; did you mean "disk"?`},
+		{"unknown check run", "check run dsik", nil, &control.StatusError{Code: 404, Message: `there is no check "dsik"`}, 1, "", `did you mean "disk"?`},
+		{"check run as an unknown instance", "check run disk --as-instance wbe", nil, &control.StatusError{Code: 404, Message: `there is no instance "wbe"`}, 1, "", `did you mean "web"?`},
+		{"which check", "check run", nil, nil, 2, "", "arg"},
 		{"unknown bond", "bond bnod0", nil, nil, 1, "", `no bond "bnod0" on this host; did you mean "bond0"?`},
 		{"drill refused", "drill --kind bond --yes", nil, &control.StatusError{Code: 409, Message: "a drill is under way already"}, 1, "", "under way already"},
 
@@ -137,7 +144,7 @@ func TestExitStatus(t *testing.T) {
 			}
 			// The instances stay known while commands fail.
 			var served control.Backend = b
-			if tc.err != nil && strings.HasPrefix(tc.args, "demote") {
+			if tc.err != nil && (strings.HasPrefix(tc.args, "demote") || strings.HasPrefix(tc.args, "check run")) {
 				served = demoteFails{Backend: backend(), err: tc.err}
 			}
 			out, errs, code := call(t, daemon(t, served), strings.Fields(tc.args)...)
@@ -154,13 +161,18 @@ func TestExitStatus(t *testing.T) {
 	}
 }
 
-// demoteFails is a daemon that answers everything but demotions.
+// demoteFails is a daemon that answers everything but demotions and checks by
+// hand.
 type demoteFails struct {
 	control.Backend
 	err error
 }
 
 func (d demoteFails) Demote(context.Context, control.DemoteRequest) (*control.Outcome, error) {
+	return nil, d.err
+}
+
+func (d demoteFails) RunCheck(context.Context, control.CheckRunRequest) (*control.CheckRun, error) {
 	return nil, d.err
 }
 

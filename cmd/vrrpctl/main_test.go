@@ -157,11 +157,17 @@ func night() *control.Status {
 		},
 		Groups: []control.Group{{Name: "site", State: "backup", Instances: []string{"web", "db"}}},
 		Checks: []control.Check{
-			{Name: "nginx", Verdict: "failing", Since: ago(12 * time.Second), Output: "connect: connection refused\n", Result: "exit status 2",
-				DurationSeconds: 0.012, LastRun: ago(900 * time.Millisecond), Runs: 5012},
-			{Name: "disk", Passing: true, Verdict: "passing", Since: ago(3 * time.Hour), Output: "4% used", Result: "exit status 0",
-				DurationSeconds: 0.0031, LastRun: ago(time.Second), Runs: 9000},
-			{Name: "backup", Verdict: "unknown", Since: ago(3 * time.Hour)},
+			{Name: "nginx", Kind: "http", Target: "http http://127.0.0.1/health", Verdict: "failing", Since: ago(12 * time.Second),
+				Grade: "failed", Result: "connect 127.0.0.1:80: connection refused", DurationSeconds: 0.012, LastRun: ago(900 * time.Millisecond), Runs: 4210,
+				IntervalSeconds: 1, Instances: []string{"web"}},
+			{Name: "disk", Kind: "command", Target: "/usr/lib/nagios/plugins/check_disk -w 10% -c 5% -p /", Passing: true, Verdict: "passing", Warning: true, Since: ago(3 * time.Hour),
+				Grade: "warning", Result: "exit status 1", Summary: "DISK WARNING - free space: / 7168 MB (7%);",
+				Output:          "DISK WARNING - free space: / 7168 MB (7%);| /=95232MB;92160;97280;0;102400",
+				PerfData:        []control.PerfData{{Label: "/", Value: new(95232.0), Unit: "MB", Warn: "92160", Crit: "97280", Min: "0", Max: "102400"}},
+				DurationSeconds: 0.003, LastRun: ago(time.Second), Runs: 1080, Overruns: 2, IntervalSeconds: 10, Instances: []string{"web", "mail6"},
+				Command: []string{"/usr/lib/nagios/plugins/check_disk", "-w", "10%", "-c", "5%", "-p", "/"}, User: "nobody", Confinement: "cgroup"},
+			{Name: "backup", Kind: "command", Target: "/usr/local/bin/check_backup --fast", Verdict: "unknown", Since: ago(3 * time.Hour), IntervalSeconds: 60, Instances: []string{},
+				Command: []string{"/usr/local/bin/check_backup", "--fast"}, User: "nobody", Confinement: "cgroup"},
 		},
 		Bonds: []control.Bond{{Name: "bond0", Mode: "active-backup", Health: "degraded", ActiveLink: "eth1", Reasons: []string{"eth0: down"},
 			Links: []control.Link{{Name: "eth0", Failures: 2}, {Name: "eth1", Up: true, Active: true, SpeedMbps: 1000}}}},
@@ -197,6 +203,18 @@ func journal() []control.Event {
 	}
 }
 
+// handRun is a run by hand that does not pass.
+func handRun() control.CheckRun {
+	c := night().Checks[1]
+	c.Verdict, c.Warning, c.Passing = "failing", false, false
+	c.Grade, c.Result, c.Output = "failed", "exit status 2", "DISK CRITICAL - free space: / 3072 MB (3%);| /=99328MB;92160;97280;0;102400"
+	c.PerfData = []control.PerfData{{Label: "/", Value: new(99328.0), Unit: "MB", Warn: "92160", Crit: "97280", Min: "0", Max: "102400"}}
+	c.Instances = []string{"web"}
+	return control.CheckRun{Check: c, Before: "passing", Effects: []control.CheckEffect{{Instance: "web", Fault: true}},
+		Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/nonexistent", "USER=nobody", "LOGNAME=nobody", "LANG=C",
+			"VRRPD_CHECK=disk", "VRRPD_NODE=node1", "VRRPD_INSTANCES=web", "VRRPD_INSTANCE=web", "VRRPD_STATE=active"}}
+}
+
 // backend is the night's daemon.
 func backend() *controltest.Backend {
 	return &controltest.Backend{
@@ -207,6 +225,7 @@ func backend() *controltest.Backend {
 		Diagnosis:    diagnosis(),
 		Progress:     []string{"asking 192.0.2.254 over bond0 every 20ms", "moving the active link to eth1, for 4s"},
 		Report:       goodDrill(),
+		CheckRun:     handRun(),
 		Config:       "[node]\nname = \"node1\"\n\n[instance.web]\nvrid = 51\n",
 		Outcome:      control.Outcome{Results: []control.Result{{Instance: "web", OK: true, Text: "demoted; 192.0.2.12 took over after 0.61s", Successor: "192.0.2.12", Seconds: 0.61}}},
 	}

@@ -217,32 +217,6 @@ func groupGrid(groups []control.Group, o Options) *grid {
 	return g
 }
 
-func checkGrid(checks []control.Check, o Options) *grid {
-	g := &grid{opts: o}
-	g.head("CHECK", "VERDICT", "FOR", "LAST RUN", "TOOK", "OUTPUT")
-	for _, c := range checks {
-		verdict := cell{text: c.Verdict}
-		switch c.Verdict {
-		case "passing":
-			verdict.color = green
-		case "failing":
-			verdict = cell{"FAILING", red}
-		default:
-			verdict.color = yellow
-		}
-		last, took := "never", "-"
-		if !c.LastRun.IsZero() {
-			last, took = since(o.Now, c.LastRun)+" ago", seconds(c.DurationSeconds)
-		}
-		output := c.Output
-		if c.Result != "" && c.Result != "exit status 0" {
-			output = strings.TrimSuffix(c.Result+": "+output, ": ")
-		}
-		g.row(cell{c.Name, bold}, verdict, cell{text: since(o.Now, c.Since)}, cell{text: last}, cell{text: took}, cell{text: short(output, 60)})
-	}
-	return g
-}
-
 // short is the beginning of a text, on one line.
 func short(s string, most int) string {
 	r := []rune(printable(s))

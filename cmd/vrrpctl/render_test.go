@@ -41,6 +41,8 @@ func TestRender(t *testing.T) {
 		"status-web.golden":   func(b *bytes.Buffer) error { return RenderInstance(b, one(0), o) },
 		"status-db.golden":    func(b *bytes.Buffer) error { return RenderInstance(b, one(1), o) },
 		"status-mail6.golden": func(b *bytes.Buffer) error { return RenderInstance(b, one(2), o) },
+		"check-list.golden":   func(b *bytes.Buffer) error { return RenderChecks(b, night().Checks, o) },
+		"check-show.golden":   func(b *bytes.Buffer) error { return RenderCheck(b, &night().Checks[1], night().Instances, o) },
 		"explain.golden":      func(b *bytes.Buffer) error { return RenderExplanation(b, explanation(), o) },
 		"events.golden": func(b *bytes.Buffer) error {
 			for _, e := range journal() {
@@ -164,5 +166,30 @@ func TestFrame(t *testing.T) {
 	got := frame(strings.Repeat("x\n", 50), 10)
 	if n := strings.Count(got, "\n"); n != 9 || !strings.Contains(got, "… 42 more lines") {
 		t.Errorf("%d lines: %q", n, got)
+	}
+}
+
+// What a check may be in besides.
+func TestRenderCheck(t *testing.T) {
+	until := now.Add(time.Minute)
+	c := control.Check{Name: "drain", Kind: "file", Target: "file /run/weight", Verdict: "failing", Since: ago(time.Minute), HeldUntil: &until,
+		Grade: "ok", Result: "-7", Output: "-7", Weight: new(-7), LastRun: ago(time.Second), Unwatched: "too many watches", PerfDropped: 3}
+	text := rendered(t, func(b *bytes.Buffer) error { return RenderCheck(b, &c, nil, Options{Now: now}) })
+	for _, want := range []string{"held", "hold_down keeps it failing until", "1m00s more", "number     -7", "too many watches", "3 values left out"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+	c = control.Check{Name: "new", Verdict: "unknown", Initial: "failing"}
+	if text := rendered(t, func(b *bytes.Buffer) error { return RenderCheck(b, &c, nil, Options{Now: now}) }); !strings.Contains(text, "counts as  failing") {
+		t.Error(text)
+	}
+	for e, want := range map[control.CheckEffect]string{{Fault: true}: "fault", {Hold: true}: "not promoted while it is a backup", {}: "none", {Weight: 5}: "+5 on the priority"} {
+		if got := effect(e); got != want {
+			t.Errorf("%+v: %s, want %s", e, got, want)
+		}
+	}
+	if got := commandLine([]string{"/bin/a", "b c", "", "d'e", "-w=10%"}); got != `/bin/a 'b c' '' 'd'\''e' -w=10%` {
+		t.Error(got)
 	}
 }

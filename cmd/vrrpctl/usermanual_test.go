@@ -46,9 +46,14 @@ func TestSteerGolden(t *testing.T) {
 	b := backend()
 	out, _, _ := call(t, daemon(t, b), "demote", "web")
 	golden(t, "demote.golden", out)
+	out, errs, code := call(t, daemon(t, backend()), "check", "run", "disk", "--as-instance", "web")
+	if code != exitFindings || errs != "" {
+		t.Errorf("check run: exit status %d, %s", code, errs)
+	}
+	golden(t, "check-run.golden", out)
 	b = backend()
 	b.Outcome = control.Outcome{Results: []control.Result{{Instance: "web", Refused: true, Text: "no other router took over within 5s; it goes on serving"}}}
-	_, errs, code := call(t, daemon(t, b), "demote", "web")
+	_, errs, code = call(t, daemon(t, b), "demote", "web")
 	if code != exitRefused {
 		t.Errorf("exit status %d", code)
 	}

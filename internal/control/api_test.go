@@ -70,7 +70,7 @@ func TestStatusOfOneInstance(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := control.Status{Node: "node1", Version: "0.1.0", UptimeSeconds: 12.5,
-		Checks:     []control.Check{{Name: "nginx"}},
+		Checks:     []control.Check{{Name: "nginx", Instances: []string{}}},
 		Bonds:      []control.Bond{{Name: "bond0"}},
 		Interfaces: []control.Interface{{Name: "bond0.10", Errors: map[string]uint64{}}},
 	}

@@ -18,7 +18,10 @@ func tidy(s *Status, only string) (*Status, error) {
 			c.Instances = append(c.Instances, tidyInstance(in))
 		}
 	}
-	c.Checks, c.Bonds, c.Interfaces = list(s.Checks), list(s.Bonds), list(s.Interfaces)
+	c.Checks, c.Bonds, c.Interfaces = slices.Clone(list(s.Checks)), list(s.Bonds), list(s.Interfaces)
+	for i := range c.Checks {
+		c.Checks[i].Instances = list(c.Checks[i].Instances)
+	}
 	if only == "" {
 		return &c, nil
 	}
@@ -27,7 +30,7 @@ func tidy(s *Status, only string) (*Status, error) {
 	}
 	in := c.Instances[0]
 	if in.Track != nil {
-		c.Checks = keep(s.Checks, func(ch Check) bool { return slices.Contains(in.Track, ch.Name) })
+		c.Checks = keep(c.Checks, func(ch Check) bool { return slices.Contains(in.Track, ch.Name) })
 	}
 	c.Groups = keep(s.Groups, func(g Group) bool { return slices.Contains(g.Instances, only) })
 	c.Interfaces = keep(s.Interfaces, func(f Interface) bool { return f.Name == in.Interface })
