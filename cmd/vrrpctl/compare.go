@@ -11,7 +11,7 @@ import (
 
 // A pair is one virtual router as two nodes have it.
 type pair struct {
-	a, b *config.Instance
+	a, b contender
 }
 
 // pairs matches the instances of two nodes by VRID and family, which are what
@@ -45,7 +45,7 @@ func pairs(a, b *config.Plan) (both []pair, onlyA, onlyB []*config.Instance) {
 			onlyA = append(onlyA, &a.Instances[i])
 			continue
 		}
-		both = append(both, pair{&a.Instances[i], y})
+		both = append(both, pair{contend(a, &a.Instances[i]), contend(b, y)})
 	}
 	return both, onlyA, left
 }
@@ -62,8 +62,8 @@ func compare(a, b *config.Plan, nodeA, nodeB string) []string {
 		out = append(out, fmt.Sprintf("%s: only %s has it; nobody takes over for it", router(in), nodeB))
 	}
 	for _, p := range both {
-		for _, w := range p.differences(nodeA, nodeB) {
-			out = append(out, router(p.a)+": "+w)
+		for _, w := range slices.Concat(p.differences(nodeA, nodeB), p.idle(nodeA, nodeB)) {
+			out = append(out, router(p.a.Instance)+": "+w)
 		}
 	}
 	return out

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"vrrpd/healthcheck/probe"
 	"vrrpd/internal/config"
 )
 
@@ -165,8 +166,130 @@ func TestElection(t *testing.T) {
 			}
 		})
 	}
-	p := pair{&config.Instance{}, &config.Instance{}}
+	p := pair{contender{Instance: &config.Instance{}}, contender{Instance: &config.Instance{}}}
 	if w := winner(p, 0, [2]standing{{Fault: true}, {Fault: true}}); w != nobody {
 		t.Errorf("both in fault: %d", w)
+	}
+}
+
+// What the whole group tracks counts for each of its members, and a bond that
+// an instance runs over counts as well.
+func TestElectionOfGroupsAndBonds(t *testing.T) {
+	plan := func(priority uint8) *config.Plan {
+		p := node("n", priority)
+		db := p.Instances[0]
+		db.Name, db.VRID, db.Track = "db", 52, []config.Track{{Check: "pg", Weight: -30}, {Check: "nginx", Weight: -1}, {Check: "disk"}, {Check: "drain"}}
+		db.Interface = "bond0.10"
+		p.Instances = append(p.Instances, db)
+		p.Groups = []config.Group{{Name: "site", Instances: []string{"web", "db"}}}
+		p.Bonds = []config.Bond{{Name: "bond0", DegradedWeight: -7}, {Name: "bond1", DegradedWeight: -7}}
+		p.Checks = []config.Check{{Name: "drain", Probe: probe.File{Path: "/x", Test: probe.FileNumber}}}
+		return p
+	}
+	var got []string
+	for _, r := range priorityTable(plan(100)) {
+		got = append(got, fmt.Sprintf("%s %s: %s", r.Instance, r.Failing, r.Nodes[0]))
+	}
+	want := []string{
+		"web : 100", "web nginx: 80", "web pg: 70", "web disk: FAULT", "web bond bond0 degraded: 93",
+		"db : 100", "db nginx: 80", "db pg: 70", "db disk: FAULT", "db bond bond0 degraded: 93",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if w := compare(plan(100), plan(90), "n1", "n2"); len(w) > 0 {
+		t.Errorf("a number can add anything, so no weight is idle: %q", w)
+	}
+}
+
+// A weight that never makes the other node take over is warned of.
+func TestIdleWeights(t *testing.T) {
+	tracks := func(list ...config.Track) func(*config.Instance) {
+		return func(in *config.Instance) { in.Track = list }
+	}
+	weight := func(name string, w int) config.Track { return config.Track{Check: name, Weight: w} }
+	noPreempt := func(in *config.Instance) { in.Preempt = false }
+	for _, tc := range []struct {
+		name string
+		a, b *config.Plan
+		want []string // n1 or n2 of "when check NAME fails on …"
+	}{
+		{"enough", node("n1", 100), node("n2", 90), nil},
+		{"too small", node("n1", 100, tracks(weight("c", -5))), node("n2", 90, tracks()), []string{"c n1 small"}},
+		{"exactly the difference", node("n1", 100, tracks(weight("c", -10))), node("n2", 90, tracks()), []string{"c n1 small"}},
+		{"one more", node("n1", 100, tracks(weight("c", -11))), node("n2", 90, tracks()), nil},
+		{"together they are enough", node("n1", 100, tracks(weight("c", -6), weight("d", -6))), node("n2", 90, tracks()), nil},
+		{"of three, one is too small even then", node("n1", 100, tracks(weight("c", -10), weight("d", -10), weight("e", -1))), node("n2", 75, tracks()),
+			[]string{"c n1 small", "d n1 small", "e n1 small"}},
+		{"the lower node's counts when the higher one fails", node("n1", 100, tracks(weight("c", -20))), node("n2", 90, tracks(weight("c", -20))), nil},
+		{"and not if that cannot be", node("n1", 100, tracks()), node("n2", 90, tracks(weight("c", -20))), []string{"c n2 small"}},
+		{"positive", node("n1", 90, tracks(weight("c", 20))), node("n2", 100, tracks()), nil},
+		{"positive, too small", node("n1", 90, tracks(weight("c", 5))), node("n2", 100, tracks()), []string{"c n1 small"}},
+		{"the limits", node("n1", 254, tracks(weight("c", 20))), node("n2", 100, tracks()), []string{"c n1 small"}},
+		{"no preemption", node("n1", 100, tracks(weight("c", -50))), node("n2", 90, tracks(), noPreempt), []string{"c n1 preempt"}},
+		{"fault needs none", node("n1", 100, tracks(weight("c", 0))), node("n2", 90, tracks(), noPreempt), nil},
+		{"owner", node("n1", 255, tracks(weight("c", -50))), node("n2", 90, tracks()), nil}, // config.Load tells
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			both, _, _ := pairs(tc.a, tc.b)
+			var got []string
+			for _, w := range both[0].idle("n1", "n2") {
+				var check, on string
+				if _, err := fmt.Sscanf(w, "when check %s fails on %s", &check, &on); err != nil {
+					t.Fatalf("%q: %v", w, err)
+				}
+				why := "small"
+				if strings.Contains(w, "preempt = false") {
+					why = "preempt"
+				}
+				got = append(got, check+" "+strings.TrimSuffix(on, ",")+" "+why)
+			}
+			if d := cmp.Diff(tc.want, got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// The verdict on weights agrees with trying every case.
+func TestIdleAgreesWithEveryCase(t *testing.T) {
+	weights := []int{-30, -10, -3, 5, 12}
+	tracks := func(bits int) (list []config.Track) {
+		for i, w := range weights {
+			if bits>>i&1 == 1 {
+				list = append(list, config.Track{Check: fmt.Sprint("c", i), Weight: w})
+			}
+		}
+		return list
+	}
+	// priority is that of a contender with the checks of a mask failing.
+	priority := func(c contender, failing int) int {
+		sum := 0
+		for i, t := range c.tracks {
+			if failing>>i&1 == 1 {
+				sum += t.bad
+			} else {
+				sum += t.good
+			}
+		}
+		return effective(c, sum)
+	}
+	for a := range 1 << len(weights) {
+		for b := range 1 << len(weights) {
+			both, _, _ := pairs(node("n1", 100, func(in *config.Instance) { in.Track = tracks(a) }), node("n2", 91, func(in *config.Instance) { in.Track = tracks(b) }))
+			p := both[0]
+			for i, check := range p.a.tracks {
+				want := false
+				for ours := range 1 << len(p.a.tracks) {
+					for theirs := range 1 << len(p.b.tracks) {
+						their := priority(p.b, theirs)
+						want = want || ours>>i&1 == 0 && priority(p.a, ours) >= their && their > priority(p.a, ours|1<<i)
+					}
+				}
+				if got := p.moves(p.a, i, p.b); got != want {
+					t.Fatalf("%v and %v, %s: %v, want %v", tracks(a), tracks(b), check.name, got, want)
+				}
+			}
+		}
 	}
 }

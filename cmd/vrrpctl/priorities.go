@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"vrrpd/healthcheck"
 	"vrrpd/internal/config"
@@ -20,19 +22,85 @@ func (s standing) String() string {
 	return fmt.Sprint(s.Priority)
 }
 
-// stand is the standing of an instance while one check fails ("": none) and
-// all others pass.
-func stand(in *config.Instance, failing string) standing {
-	tracked := make([]healthcheck.Tracked, 0, len(in.Track))
-	for _, t := range in.Track {
-		v := healthcheck.Passing
-		if t.Check == failing {
-			v = healthcheck.Failing
+// A contender is an instance with all that moves its priority: what it tracks
+// itself, what the other members of its group track, and the bond it runs over,
+// as far as its name tells.
+type contender struct {
+	*config.Instance
+	tracks []tracked
+}
+
+// tracked is a check, or a bond, as a contender follows it.
+type tracked struct {
+	name       string
+	good, bad  int  // added while it passes, and while it fails
+	fault      bool // failing means fault
+	changeable bool // it adds any number: the one in a file
+	bond       bool // it is a bond, and failing is having lost redundancy
+}
+
+// contend gathers what moves the priority of an instance, as the daemon does.
+func contend(p *config.Plan, in *config.Instance) contender {
+	c := contender{Instance: in}
+	members := []*config.Instance{in}
+	for _, g := range p.Groups {
+		if slices.Contains(g.Instances, in.Name) {
+			members = instancesOf(p, g.Instances)
 		}
-		tracked = append(tracked, healthcheck.Tracked{Name: t.Check, Weight: t.Weight, Verdict: v})
 	}
-	parts, faults, _ := healthcheck.Assess(tracked)
-	return standing{Priority: int(healthcheck.Effective(in.Priority, parts)), Fault: len(faults) > 0}
+	known := func(name string) bool {
+		return slices.ContainsFunc(c.tracks, func(t tracked) bool { return t.name == name })
+	}
+	for _, m := range members {
+		for _, t := range m.Track {
+			if !known(t.Check) {
+				c.tracks = append(c.tracks, follow(p, t))
+			}
+		}
+	}
+	for _, m := range members {
+		for _, b := range p.Bonds {
+			name := "bond " + b.Name + " degraded"
+			if b.DegradedWeight != 0 && (m.Interface == b.Name || strings.HasPrefix(m.Interface, b.Name+".")) && !known(name) {
+				c.tracks = append(c.tracks, tracked{name: name, bad: b.DegradedWeight, bond: true})
+			}
+		}
+	}
+	return c
+}
+
+// instancesOf are the members of a group, in its order.
+func instancesOf(p *config.Plan, names []string) (out []*config.Instance) {
+	for _, name := range names {
+		if i := slices.IndexFunc(p.Instances, func(in config.Instance) bool { return in.Name == name }); i >= 0 {
+			out = append(out, &p.Instances[i])
+		}
+	}
+	return out
+}
+
+func follow(p *config.Plan, t config.Track) tracked {
+	i := slices.IndexFunc(p.Checks, func(c config.Check) bool { return c.Name == t.Check })
+	if i >= 0 && p.Checks[i].Number() {
+		return tracked{name: t.Check, changeable: true}
+	}
+	return tracked{name: t.Check, fault: t.Weight == 0,
+		good: healthcheck.Contribution(t.Weight, healthcheck.Passing), bad: healthcheck.Contribution(t.Weight, healthcheck.Failing)}
+}
+
+// stand is the standing of a contender while one check fails ("": none) and all
+// others pass.
+func (c contender) stand(failing string) standing {
+	var parts []healthcheck.Part
+	fault := false
+	for _, t := range c.tracks {
+		w := t.good
+		if t.name == failing {
+			w, fault = t.bad, t.fault
+		}
+		parts = append(parts, healthcheck.Part{Source: t.name, Weight: w})
+	}
+	return standing{Priority: int(healthcheck.Effective(c.Priority, parts)), Fault: fault}
 }
 
 // A priorityRow is one line of the table of `config check`: who would be
@@ -52,11 +120,14 @@ type priorityRow struct {
 func priorityTable(p *config.Plan) []priorityRow {
 	var out []priorityRow
 	for i := range p.Instances {
-		in := &p.Instances[i]
-		row := priorityRow{Instance: in.Name, VRID: in.VRID, Family: familyName(in), Nodes: []standing{stand(in, "")}}
+		in := contend(p, &p.Instances[i])
+		row := priorityRow{Instance: in.Name, VRID: in.VRID, Family: familyName(in.Instance), Nodes: []standing{in.stand("")}}
 		out = append(out, row)
-		for _, t := range in.Track {
-			row.Failing, row.Nodes = t.Check, []standing{stand(in, t.Check)}
+		for _, t := range in.tracks {
+			if t.changeable {
+				continue // there is no one priority to show
+			}
+			row.Failing, row.Nodes = t.name, []standing{in.stand(t.name)}
 			out = append(out, row)
 		}
 	}
@@ -67,8 +138,8 @@ func priorityTable(p *config.Plan) []priorityRow {
 func electionTable(both []pair, nodeA, nodeB string) []priorityRow {
 	var out []priorityRow
 	for _, p := range both {
-		row := priorityRow{Instance: p.a.Name, VRID: p.a.VRID, Family: familyName(p.a)}
-		calm := [2]standing{stand(p.a, ""), stand(p.b, "")}
+		row := priorityRow{Instance: p.a.Name, VRID: p.a.VRID, Family: familyName(p.a.Instance)}
+		calm := [2]standing{p.a.stand(""), p.b.stand("")}
 		before := calmWinner(p, calm)
 		add := func(failing, on string, now [2]standing, winner int) {
 			r := row
@@ -77,13 +148,15 @@ func electionTable(both []pair, nodeA, nodeB string) []priorityRow {
 			out = append(out, r)
 		}
 		add("", "", calm, before)
-		for _, t := range p.a.Track {
-			now := [2]standing{stand(p.a, t.Check), calm[1]}
-			add(t.Check, nodeA, now, winner(p, before, now))
-		}
-		for _, t := range p.b.Track {
-			now := [2]standing{calm[0], stand(p.b, t.Check)}
-			add(t.Check, nodeB, now, winner(p, before, now))
+		for node, c := range []contender{p.a, p.b} {
+			for _, t := range c.tracks {
+				if t.changeable {
+					continue
+				}
+				now := calm
+				now[node] = c.stand(t.name)
+				add(t.name, []string{nodeA, nodeB}[node], now, winner(p, before, now))
+			}
 		}
 	}
 	return out

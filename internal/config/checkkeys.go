@@ -14,7 +14,8 @@ var checkTable = &table{name: "check.NAME", about: "A health check, which instan
 	{name: "interface", kind: kindProbe, shy: true, sample: `"eth1"`, about: "Passes while the interface is up and has carrier. Changes are noticed at once."},
 	{name: "route", kind: kindProbe, shy: true, sample: `"0.0.0.0/0"`, about: "Passes while there is such a route, with carrier. Changes are noticed at once."},
 	{name: "bond", kind: kindProbe, shy: true, sample: `"bond1"`, about: "Passes while the bond is healthy, as [bond.NAME] has it: for one that the instance does not run over. Changes are noticed at once."},
-	{name: "unit", unbuilt: true}, {name: "grpc", unbuilt: true}, {name: "dns", unbuilt: true},
+	{name: "grpc", kind: kindProbe, shy: true, sample: `"127.0.0.1:50051"`, about: "Passes if a gRPC server says that it, or one of its services, is serving."},
+	{name: "unit", unbuilt: true}, {name: "dns", unbuilt: true},
 	{name: "interval", kind: kindDuration, def: `"1s"`, low: 10 * time.Millisecond, top: day, sample: `"2s"`,
 		about: "From the start of one run to the start of the next. If a run takes longer, the next is skipped. Many checks are spread over it."},
 	{name: "timeout", kind: kindDuration, when: "the interval", low: 10 * time.Millisecond, top: day, sample: `"1s"`,
@@ -45,6 +46,20 @@ var (
 	deviceKey = key{name: "device", kind: kindString, when: "as routed", sample: `"eth0"`, limits: "a Linux interface name", about: "The interface or VRF to ask over."}
 )
 
+func caKey(with string) key {
+	return key{name: "ca_file", kind: kindString, when: "the authorities of the system", sample: `"/etc/vrrpd/ca.pem"`, limits: "an absolute path; with " + with,
+		about: "The authorities that a certificate must come from, in PEM."}
+}
+
+func serverNameKey(with string) key {
+	return key{name: "server_name", kind: kindString, when: "the host that is asked", sample: `"www.example.net"`, limits: "with " + with,
+		about: "The name that a certificate must be for."}
+}
+
+func insecureKey(with string) key {
+	return key{name: "insecure", kind: kindBoolean, def: "false", limits: "with " + with, about: "Accept any certificate."}
+}
+
 var tcpTable = &table{name: "check.NAME.tcp", about: "A TCP connection. A string in its place is the address.", keys: []key{
 	{name: "address", kind: kindString, required: true, sample: `"192.168.1.10:5432"`, limits: "HOST:PORT", about: "Who is to accept the connection."},
 	sourceKey, deviceKey,
@@ -58,9 +73,15 @@ var httpCheckTable = &table{name: "check.NAME.http", about: "A web server. A str
 	{name: "body", kind: kindString, def: `""`, sample: `"welcome"`, limits: "a regular expression (RE2)", about: "What must match in the first 64 KiB of the body."},
 	{name: "headers", kind: kindTable, def: "{}", sample: `{ Authorization = "Basic …" }`, limits: "strings", about: "Header fields to send besides."},
 	{name: "host", kind: kindString, when: "that of the URL", sample: `"www.example.net"`, about: "The Host header field, and the name that a certificate must be for."},
-	{name: "ca_file", kind: kindString, when: "the authorities of the system", sample: `"/etc/vrrpd/ca.pem"`, limits: "an absolute path; https", about: "The authorities that a certificate must come from, in PEM."},
-	{name: "server_name", kind: kindString, when: "host", sample: `"www.example.net"`, limits: "https", about: "The name that a certificate must be for, where it is not host."},
-	{name: "insecure", kind: kindBoolean, def: "false", limits: "https", about: "Accept any certificate."},
+	caKey("https"), serverNameKey("https"), insecureKey("https"),
+	sourceKey, deviceKey,
+}}
+
+var grpcTable = &table{name: "check.NAME.grpc", about: "A gRPC server with the standard health service. A string in its place is the address.", keys: []key{
+	{name: "address", kind: kindString, required: true, sample: `"127.0.0.1:50051"`, limits: "HOST:PORT", about: "Who is asked."},
+	{name: "service", kind: kindString, def: `""`, sample: `"my.package.Service"`, about: "The service that is asked for. Empty: the server as a whole."},
+	{name: "tls", kind: kindBoolean, def: "false", about: "Ask over TLS."},
+	caKey("tls = true"), serverNameKey("tls = true"), insecureKey("tls = true"),
 	sourceKey, deviceKey,
 }}
 

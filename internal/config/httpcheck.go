@@ -14,8 +14,7 @@ import (
 func (r probeReader) http() probe.HTTP {
 	p := probe.HTTP{
 		URL: r.text("url"), UnixSocket: r.text("unix_socket"), Body: r.text("body"), Host: r.text("host"),
-		TLS:    probe.TLS{ServerName: r.text("server_name"), CAFile: r.text("ca_file"), Insecure: r.boolean("insecure")},
-		Source: r.address("source"), Device: r.text("device"),
+		TLS: r.tls(), Source: r.address("source"), Device: r.text("device"),
 	}
 	if r.given["method"] {
 		p.Method = r.text("method")
@@ -37,6 +36,11 @@ func (r probeReader) http() probe.HTTP {
 		p.Header[name] = value
 	}
 	return p
+}
+
+// tls reads the keys about a server's certificate.
+func (r probeReader) tls() probe.TLS {
+	return probe.TLS{ServerName: r.text("server_name"), CAFile: r.text("ca_file"), Insecure: r.boolean("insecure")}
 }
 
 // statuses reads codes and ranges of them.
@@ -64,10 +68,7 @@ func (r probeReader) statuses() (out []probe.StatusRange) {
 func showHTTP(s probe.HTTP) literals {
 	out := literals{
 		"url": text(withoutPassword(s.URL)), "unix_socket": lit(s.UnixSocket), "method": lit(s.Method), "body": lit(s.Body), "host": lit(s.Host),
-		"ca_file": lit(s.TLS.CAFile), "server_name": lit(s.TLS.ServerName), "source": litAddress(s.Source), "device": lit(s.Device),
-	}
-	if s.TLS.Insecure {
-		out["insecure"] = "true"
+		"ca_file": lit(s.TLS.CAFile), "server_name": lit(s.TLS.ServerName), "insecure": litTrue(s.TLS.Insecure), "source": litAddress(s.Source), "device": lit(s.Device),
 	}
 	if s.Status != nil {
 		var parts []string

@@ -86,6 +86,12 @@ var probeKinds = []probeKind{
 		}
 		return literals{"to": to, "via": litAddress(s.Via), "device": lit(s.Device), "table": litNumber(s.Table)}
 	}, map[string]string{"prefix": "to", "address": "to"}),
+	kindOf(grpcTable, "address", func(r probeReader) probe.GRPC {
+		return probe.GRPC{Address: r.text("address"), Service: r.text("service"), Secure: r.boolean("tls"), TLS: r.tls(), Source: r.address("source"), Device: r.text("device")}
+	}, func(s probe.GRPC) literals {
+		return literals{"address": text(s.Address), "service": lit(s.Service), "tls": litTrue(s.Secure), "ca_file": lit(s.TLS.CAFile),
+			"server_name": lit(s.TLS.ServerName), "insecure": litTrue(s.TLS.Insecure), "source": litAddress(s.Source), "device": lit(s.Device)}
+	}, nil),
 	{
 		key: "bond", table: bondCheckTable, main: "name",
 		spec: func(r probeReader) {
@@ -174,6 +180,9 @@ func (r probeReader) wrong(field, what, instead string) {
 		if k != nil {
 			instead = "write something such as " + k.example()
 		}
+		if k != nil && k.kind == kindBoolean {
+			instead = "write " + field + " = true, or remove what takes it"
+		}
 	}
 	if r.bare || k == nil {
 		r.at(r.node, r.shown, what, instead, false)
@@ -245,7 +254,7 @@ func (w *printer) probe(c *Check) {
 	}
 }
 
-// lit, litNumber, litSpan and litAddress are literals of values that are not the
+// lit, litNumber, litTrue, litSpan and litAddress are literals of values that are not the
 // zero value.
 func lit(s string) string {
 	if s == "" {
@@ -259,6 +268,13 @@ func litNumber(n int) string {
 		return ""
 	}
 	return strconv.Itoa(n)
+}
+
+func litTrue(b bool) string {
+	if !b {
+		return ""
+	}
+	return "true"
 }
 
 func litSpan(d time.Duration) string {

@@ -105,6 +105,10 @@ icmp = { address = "fe80::1%eth0", count = 3 }
 icmp = "192.0.2.1"
 [check.witness]
 arp = { address = "192.0.2.1", device = "eth0", source = "192.0.2.8" }
+[check.rpc]
+grpc = "127.0.0.1:50051"
+[check.rpcs]
+grpc = { address = "rpc.example.net:443", service = "a.B", tls = true, server_name = "b.example.net", insecure = true }
 [check.nginx]
 process = "nginx"
 [check.app]
@@ -135,7 +139,7 @@ vrid = 1
 version = 2
 addresses = ["192.0.2.1", { address = "192.0.2.2/24", label = "bond0:0" }, { address = "192.0.2.3/24", interface = "bond0.5", label = "bond0.5:x" }]
 extra_addresses = ["fe80::1/64"]
-track = [{ check = "a.b", weight = -5 }, "db", "plain", { check = "plugin", warning_weight = 0 }, "nginx", "app", "pid", "page", "pages", "local", "loose", "gateway", "ping", "witness", "mark", "fresh", "number",
+track = [{ check = "a.b", weight = -5 }, "db", "plain", { check = "plugin", warning_weight = 0 }, "nginx", "app", "pid", "page", "pages", "local", "loose", "rpc", "rpcs", "gateway", "ping", "witness", "mark", "fresh", "number",
   "up", "way", "default", "bond1", "bond2"]
 auth = { type = "pass", password_file = "/etc/vrrpd/pass" }
 unicast = { source = "192.0.2.8", peers = ["192.0.2.9"] }
