@@ -21,7 +21,6 @@ import (
 
 	"vrrpd/internal/build"
 	"vrrpd/internal/config"
-	"vrrpd/internal/daemon"
 )
 
 const defaultFile = "/etc/vrrpd.toml"
@@ -83,16 +82,23 @@ func run(args []string, stdout, stderr io.Writer) int {
 		live = release
 	}
 	err := live(*file, stderr)
-	var bad *daemon.ConfigError
+	var bad *configError
 	switch {
 	case errors.As(err, &bad):
-		printProblems(stderr, bad.Problems.Errors())
+		printProblems(stderr, bad.problems.Errors())
 		return exitConfig
 	case err != nil:
 		fmt.Fprintln(stderr, "vrrpd:", strings.ReplaceAll(err.Error(), "\n", "; "))
 		return exitFailed
 	}
 	return exitDone
+}
+
+// A configError is a configuration that cannot be used.
+type configError struct{ problems config.Problems }
+
+func (e *configError) Error() string {
+	return fmt.Sprintf("the configuration has %d problems", len(e.problems.Errors()))
 }
 
 // checkOnly is --check: silent if all is well.

@@ -17,6 +17,10 @@ import (
 func release(file string, stderr io.Writer) error {
 	hurry, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
-	log := newLogger(file, stderr)
-	return daemon.New(daemon.Options{File: file, Env: config.HostEnv(), Log: log, Version: build.Version}).Release(hurry)
+	env := config.HostEnv()
+	plan, problems := config.Load(file, env)
+	if plan == nil {
+		return &configError{problems}
+	}
+	return daemon.New(daemon.Options{Plan: plan, Problems: problems, File: file, Env: env, Log: newLogger(plan, stderr), Version: build.Version}).Release(hurry)
 }

@@ -31,11 +31,15 @@ func serve(file string, stderr io.Writer) error {
 	// the checks, and `yes | head` would never end there.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 
-	log := newLogger(file, stderr)
+	env := config.HostEnv()
+	plan, problems := config.Load(file, env)
+	if plan == nil {
+		return &configError{problems}
+	}
 	observed := metrics.New(build.Version)
 	ready := make(chan struct{})
 	d := daemon.New(daemon.Options{
-		File: file, Env: config.HostEnv(), Log: log, Version: build.Version,
+		Plan: plan, Problems: problems, File: file, Env: env, Log: newLogger(plan, stderr), Version: build.Version,
 		Observer: daemon.Observer{Takeover: observed.Takeover, Lag: observed.Lag},
 		Handler: func(d *daemon.Daemon) http.Handler {
 			mux := http.NewServeMux()
@@ -144,17 +148,7 @@ func notify(state string) {
 
 // newLogger makes the log as the configuration has it; the journal adds the
 // time itself.
-func newLogger(file string, stderr io.Writer) hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{Name: "vrrpd", Output: stderr, Level: hclog.Info, JSONFormat: logFormat(file) == "json",
+func newLogger(plan *config.Plan, stderr io.Writer) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Name: "vrrpd", Output: stderr, Level: hclog.Info, JSONFormat: plan.Log.Format == "json",
 		DisableTime: os.Getenv("JOURNAL_STREAM") != ""})
-}
-
-// logFormat reads the one setting that the log itself is made with; a file
-// that cannot be used is told about by the daemon.
-func logFormat(file string) string {
-	plan, _ := config.Load(file, config.HostEnv())
-	if plan == nil {
-		return "text"
-	}
-	return plan.Log.Format
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/BurntSushi/toml"
@@ -129,12 +130,21 @@ func (k *key) example() string {
 	return "…"
 }
 
-// constant is the value of a TOML literal in the table of keys.
+// constants are the values of literals by their text; every instance has all
+// the defaults.
+var constants sync.Map
+
+// constant is the value of a TOML literal in the table of keys. It must not be
+// changed.
 func constant(literal string) any {
+	if v, ok := constants.Load(literal); ok {
+		return v
+	}
 	var out struct{ V any }
 	if _, err := toml.Decode("V = "+literal, &out); err != nil {
 		panic("table of keys: " + literal + ": " + err.Error()) // a test reads all of them
 	}
+	constants.Store(literal, out.V)
 	return out.V
 }
 

@@ -196,8 +196,8 @@ addresses = ["198.51.100.100/24"]
 		forget mail
 		close eth1#3
 		saved`)
-	if len(s.e.timers) != 1 || s.inst("web").deadline != at || len(s.e.ports) != 1 || len(s.e.byToken) != 1 {
-		t.Errorf("%d timers, %d ports, %d tokens", len(s.e.timers), len(s.e.ports), len(s.e.byToken))
+	if len(s.e.timers.heap) != 1 || s.inst("web").deadline != at || len(s.e.ports) != 1 || len(s.e.byToken) != 1 {
+		t.Errorf("%d timers, %d ports, %d tokens", len(s.e.timers.heap), len(s.e.ports), len(s.e.byToken))
 	}
 	if len(s.e.virtual) != 1 {
 		t.Errorf("virtual: %v", s.e.virtual)

@@ -57,9 +57,11 @@ func (e *engine) assessAll(now vrrp.Instant) {
 func (e *engine) interfaces(now vrrp.Instant, s netif.Snapshot) {
 	before := e.ifaces
 	e.ifaces = s
-	told := map[string]bool{}
+	told, same := map[string]bool{}, map[*port]bool{}
 	for _, p := range e.ports {
+		err := p.err
 		e.refreshPort(p)
+		same[p] = err == p.err && !e.differs(p, before[p.name])
 		if was := before[p.name]; !told[p.name] && (was.Index != p.iface.Index || was.Usable() != p.iface.Usable()) {
 			told[p.name] = true // once for both families
 			lvl, text := levelInfo, p.name+" is up"
@@ -72,7 +74,34 @@ func (e *engine) interfaces(now vrrp.Instant, s netif.Snapshot) {
 			e.rejoin(p) // the switch may have forgotten
 		}
 	}
-	e.assessAll(now)
+	for _, inst := range e.instances {
+		if !same[inst.port] {
+			e.assess(now, inst)
+		}
+	}
+}
+
+// differs reports whether a port's interface was another in what its instances
+// depend on. Virtual addresses come by the thousand when a node becomes active,
+// and matter to an owner alone.
+func (e *engine) differs(p *port, was netif.Interface) bool {
+	now := p.iface
+	if now.Index != was.Index || now.Up != was.Up || now.Carrier != was.Carrier {
+		return true
+	}
+	all := false
+	for _, inst := range p.users {
+		all = all || inst.cfg.Owner() || inst.cfg.Unicast != nil && e.virtual[inst.cfg.Unicast.Source] > 0
+	}
+	own := func(list []netip.Addr) []netip.Addr {
+		return slices.DeleteFunc(slices.Clone(list), func(a netip.Addr) bool { return !all && e.virtual[a] > 0 })
+	}
+	for _, lists := range [][2][]netip.Addr{{now.IPv4, was.IPv4}, {now.LinkLocal, was.LinkLocal}, {now.Global, was.Global}} {
+		if !slices.Equal(lists[0], lists[1]) && !slices.Equal(own(lists[0]), own(lists[1])) {
+			return true
+		}
+	}
+	return false
 }
 
 // refreshPort follows a port's interface: a new index needs a new socket.

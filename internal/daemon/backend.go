@@ -15,8 +15,8 @@ var _ control.Backend = (*Daemon)(nil)
 
 // Snapshot describes the daemon as it is.
 func (d *Daemon) Snapshot(ctx context.Context) (*Snapshot, error) {
-	var s Snapshot
-	if err := d.loop.call(ctx, func(now vrrp.Instant) { s = d.engine.snapshot(now) }); err != nil {
+	s, err := d.engine.snapshot(func(f func(vrrp.Instant)) error { return d.loop.call(ctx, f) })
+	if err != nil {
 		return nil, err
 	}
 	d.mu.Lock()

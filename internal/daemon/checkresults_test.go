@@ -121,7 +121,7 @@ func TestPerfSamplesAreBounded(t *testing.T) {
 		}
 		s.result(r)
 		var got []string
-		for _, p := range s.e.snapshot(s.now).Perf {
+		for _, p := range s.snapshot().Perf {
 			got = append(got, p.Label)
 		}
 		return got

@@ -34,8 +34,10 @@ type Observer struct {
 
 // Options are what a Daemon is made of.
 type Options struct {
-	File     string     // the configuration
-	Env      config.Env // what the configuration depends on besides
+	Plan     *config.Plan    // the configuration to begin with
+	Problems config.Problems // what was said when it was loaded
+	File     string          // where it is loaded from again
+	Env      config.Env      // what it depends on besides
 	Log      hclog.Logger
 	Version  string
 	Observer Observer
@@ -76,16 +78,9 @@ type Daemon struct {
 	background sync.WaitGroup // goroutines that end with ctx
 }
 
-// A ConfigError is a configuration that cannot be used.
-type ConfigError struct{ Problems config.Problems }
-
-func (e *ConfigError) Error() string {
-	return fmt.Sprintf("the configuration has %d problems", len(e.Problems.Errors()))
-}
-
 // New returns a daemon that does nothing yet.
 func New(opts Options) *Daemon {
-	d := &Daemon{opts: opts, log: opts.Log, started: time.Now(), journal: newJournal()}
+	d := &Daemon{opts: opts, log: opts.Log, plan: opts.Plan, started: time.Now(), journal: newJournal()}
 	d.notifier = newNotifier(func(text string) {
 		d.scribe.tell(note{at: time.Now(), kind: kindWarning, level: levelWarn, text: text})
 	})
@@ -102,17 +97,13 @@ func New(opts Options) *Daemon {
 
 // Run runs the daemon until stop is done, and then takes it down in order:
 // priority 0, addresses removed, people told. Once hurry is done it waits for
-// the addresses alone. A bad configuration is a *ConfigError.
+// the addresses alone.
 func (d *Daemon) Run(stop, hurry context.Context) error {
 	defer d.scribe.close()
 	defer d.cancel()
-	plan, problems := config.Load(d.opts.File, d.opts.Env)
-	if plan == nil {
-		return &ConfigError{problems}
-	}
-	d.plan = plan
+	plan := d.plan
 	d.log.SetLevel(hclog.LevelFromString(plan.Log.Level))
-	for _, p := range problems {
+	for _, p := range d.opts.Problems {
 		d.say(levelWarn, kindWarning, p.String())
 	}
 	before, err := d.claim(plan.Control.Socket)

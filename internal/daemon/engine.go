@@ -68,6 +68,7 @@ type engine struct {
 	realtime  string // what the loop has of it; see realtime
 	replaces  bool   // it hands over in place of a daemon that ended without a word
 	stalledAt vrrp.Instant
+	crowd     bool // more backups are to take over than one turn has room for
 	stalled   bool // the loop was frozen, and what arrived meanwhile is not all read yet
 
 	packets int // read so far
@@ -175,13 +176,17 @@ func (e *engine) send(inst *instance, priority uint8) {
 	}
 }
 
-// flush ends a turn: the advertisements leave, then the rest happens.
+// flush ends a turn: the advertisements leave, then the rest happens; but first
+// those of a whole crowd leave.
 func (e *engine) flush(now vrrp.Instant) {
 	for len(e.dirty) > 0 || len(e.after) > 0 {
 		for _, p := range e.dirty {
 			e.flushPort(now, p)
 		}
 		e.dirty = e.dirty[:0]
+		if e.crowd && e.timers.firstOverdue() != nil {
+			return
+		}
 		after := e.after
 		e.after = nil
 		for _, do := range after {
@@ -232,11 +237,11 @@ func (e *engine) sendFailed(now vrrp.Instant, inst *instance, f transport.SendEr
 // microsecond counts then.
 func (e *engine) next() (at vrrp.Instant, takeover, ok bool) {
 	at, ok = e.timers.next()
-	if !ok {
-		return 0, false, false
-	}
-	inst := e.timers[0]
-	if e.wantsBonds(inst) {
+	inst := e.timers.first()
+	switch {
+	case !ok || inst == nil || at < inst.deadline: // none, or some are overdue
+		return at, false, ok
+	case e.wantsBonds(inst):
 		return at.Add(-refreshAhead(inst)), false, true
 	}
 	return at, inst.router.State() == vrrp.Backup, true
@@ -274,37 +279,48 @@ func (e *engine) stall(now vrrp.Instant, late time.Duration) {
 // and the interval is kept.
 const together = 500 * time.Microsecond
 
-// expire fires the timers that are due. While packets are still waiting to be
-// read, no backup takes over: an advertisement may be among them.
+// takeoversAtOnce is how many backups take over in one turn, as many as leave
+// with one system call. It bounds how long others' advertisements wait.
+const takeoversAtOnce = transport.QueueSize
+
+// expire fires the timers that are due, and first those of routers that are
+// active already. While packets are still waiting to be read, no backup takes
+// over: an advertisement may be among them.
 func (e *engine) expire(now vrrp.Instant, drained bool) {
-	if len(e.timers) > 0 && e.wantsBonds(e.timers[0]) && e.timers[0].deadline <= now.Add(refreshAhead(e.timers[0])) {
-		e.timers[0].bondsRead = true
+	first := e.timers.first()
+	if first != nil && e.wantsBonds(first) && first.deadline <= now.Add(refreshAhead(first)) {
+		first.bondsRead = true
 		e.out.readBonds()
 	}
-	first, _ := e.timers.next()
-	if first > now {
+	if first != nil && first.deadline <= now {
+		until := max(now, first.deadline.Add(together))
+		for inst := first; inst != nil && (inst.deadline <= now || inst.deadline <= until && inst.advertisesNext()); inst = e.timers.first() {
+			if inst.router.State() == vrrp.Backup {
+				e.timers.postpone(inst)
+				continue
+			}
+			e.timers.stop(inst)
+			e.fire(now, inst)
+		}
+	}
+	if e.crowd = false; !drained {
 		return
 	}
-	until := max(now, first.Add(together))
-	var later []*instance
-	for len(e.timers) > 0 {
-		inst := e.timers[0]
-		if inst.deadline > now && (inst.deadline > until || !inst.advertisesNext()) {
+	for range takeoversAtOnce {
+		inst := e.timers.takeOverdue()
+		if inst == nil {
 			break
 		}
-		if !drained && inst.router.State() == vrrp.Backup {
-			e.timers.stop(inst)
-			later = append(later, inst)
-			continue
-		}
-		e.timers.stop(inst)
-		inst.dueAt = inst.deadline
-		e.step(max(now, inst.deadline), inst, vrrp.Event{Kind: vrrp.EventTimer})
-		inst.dueAt = 0
+		e.fire(now, inst)
 	}
-	for _, inst := range later {
-		e.timers.set(inst, inst.deadline)
-	}
+	e.crowd = e.timers.firstOverdue() != nil
+}
+
+// fire has an instance's timer expire. It may do so early, see together.
+func (e *engine) fire(now vrrp.Instant, inst *instance) {
+	inst.dueAt = inst.deadline
+	e.step(max(now, inst.deadline), inst, vrrp.Event{Kind: vrrp.EventTimer})
+	inst.dueAt = 0
 }
 
 // leavesToLease reports whether a release in place of a dead daemon leaves the

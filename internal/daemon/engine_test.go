@@ -125,6 +125,58 @@ func TestTogether(t *testing.T) {
 	}
 }
 
+// When hundreds take over at once, all advertise first, a turn's worth at a time,
+// between which others keep their pace; the addresses follow.
+func TestCrowd(t *testing.T) {
+	const n = 2*takeoversAtOnce + 10
+	var toml strings.Builder
+	for i := range n {
+		fmt.Fprintf(&toml, "[instance.i%d]\ninterface = \"eth0\"\nvrid = %d\naddresses = [\"10.0.0.%d/32\"]\n", i+1, i+1, i+1)
+	}
+	fmt.Fprint(&toml, "[instance.other]\ninterface = \"eth1\"\nvrid = 1\npriority = 200\nadvert_interval = \"100ms\"\naddresses = [\"203.0.113.1/32\"]\n")
+	s := started(t, toml.String())
+	s.activate("other")
+	for s.inst("other").deadline < s.inst("i1").deadline {
+		s.fire()
+	}
+	s.forget()
+	s.now = s.inst("other").deadline // by now all are due
+	turns := 0
+	for at, _, _ := s.e.next(); at <= s.now; at, _, _ = s.e.next() {
+		if turns == 1 { // one that still waits hears of an active router
+			s.hear(advert{vrid: n - 1, from: peer, priority: 200})
+		}
+		s.do(func() { s.e.expire(s.now, true) })
+		turns++
+	}
+	if turns != 3 {
+		t.Errorf("%d turns", turns)
+	}
+	var order []string
+	for _, l := range s.lines {
+		from, _, adverts := strings.Cut(l, ": vrid")
+		switch {
+		case strings.HasPrefix(l, "hold"):
+			from = "hold"
+		case !adverts:
+			continue
+		}
+		if len(order) == 0 || order[len(order)-1] != from {
+			order = append(order, from)
+		}
+	}
+	if want := []string{"eth1#3", "eth0#2", "hold"}; !slices.Equal(order, want) {
+		t.Errorf("in the order %q, want %q", order, want)
+	}
+	for i := range n {
+		want := vrrp.Active
+		if i+1 == n-1 {
+			want = vrrp.Backup
+		}
+		s.state(fmt.Sprintf("i%d", i+1), want)
+	}
+}
+
 func TestStop(t *testing.T) {
 	s := started(t, oneInstance)
 	s.activate("web")

@@ -26,7 +26,7 @@ func TestStopHandsOver(t *testing.T) {
 	s.got(`
 		eth0#2: vrid 51 advertises 0
 		web: handing over: serving until another router is active, for at most 5.00s`)
-	if i := s.e.snapshot(s.now).Status.Instances[0]; i.State != "active" || !i.HandingOver {
+	if i := s.snapshot().Status.Instances[0]; i.State != "active" || !i.HandingOver {
 		t.Errorf("shown as %s, handing over %v", i.State, i.HandingOver)
 	}
 	s.fire()

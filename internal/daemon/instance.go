@@ -50,7 +50,8 @@ type instance struct {
 	member int           // its place in the group
 	port   *port
 
-	slot     int // in the timers
+	slot     int  // in the timers
+	inRow    bool // of those overdue
 	deadline vrrp.Instant
 	// bondsRead: the bonds underneath were read in view of this deadline.
 	bondsRead bool

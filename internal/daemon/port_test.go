@@ -248,7 +248,7 @@ func TestFamiliesShareAnInterface(t *testing.T) {
 	s.hear(advert{from: peer, vrid: 99, priority: 1})
 	s.hear(advert{from: "fe80::b", vrid: 99, priority: 1, vips: addrs("fe80::99")})
 	s.forget()
-	ports := s.e.snapshot(s.now).Status.Interfaces
+	ports := s.snapshot().Status.Interfaces
 	if len(ports) != 1 || ports[0].Name != "eth0" || !ports[0].Up || ports[0].Index != 2 || ports[0].Errors["vrid"] != 2 {
 		t.Errorf("status: %+v", ports)
 	}

@@ -17,19 +17,14 @@ var ErrRunning = errRunning
 // priority 0 at once, and its addresses go on being served, and their leases
 // renewed, until another router has taken over. Addresses that nobody takes
 // over are left to their lease, if they have one. After a clean stop there is
-// nothing to do. It is an error if a daemon holds the lock (ErrRunning), or if
-// the configuration cannot be used (*ConfigError).
+// nothing to do. It is an error if a daemon holds the lock (ErrRunning).
 //
 // It ends early, like that of a daemon that is told to stop twice, when hurry
 // is done.
 func (d *Daemon) Release(hurry context.Context) error {
 	defer d.scribe.close()
 	defer d.cancel()
-	plan, problems := config.Load(d.opts.File, d.opts.Env)
-	if plan == nil {
-		return &ConfigError{problems}
-	}
-	d.plan = plan
+	plan := d.plan
 	before, err := d.claim(plan.Control.Socket)
 	if err != nil {
 		return err

@@ -180,6 +180,15 @@ func (s *script) fire() {
 	s.do(func() { s.e.expire(s.now, true) })
 }
 
+// snapshot describes the engine as it is now.
+func (s *script) snapshot() Snapshot {
+	all, err := s.e.snapshot(func(f func(vrrp.Instant)) error { f(s.now); return nil })
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return all
+}
+
 func (s *script) inst(name string) *instance {
 	s.t.Helper()
 	inst := s.e.named(name)

@@ -10,8 +10,9 @@ import (
 	"vrrpd/vrrp"
 )
 
-// A Snapshot is the daemon at one moment: the status that operators see, and
-// what only metrics show.
+// A Snapshot is the daemon as it is: the status that operators see, and what
+// only metrics show. Of very many instances, each part is of a moment of its
+// own.
 type Snapshot struct {
 	Status      control.Status
 	Transitions []Transitions
@@ -30,16 +31,38 @@ type Transitions struct {
 	Count               uint64
 }
 
-// snapshot describes everything. The node, the version, the uptime and the
-// addresses installed are for the caller to add.
-func (e *engine) snapshot(now vrrp.Instant) Snapshot {
-	s := Snapshot{Status: control.Status{Instances: []control.Instance{}, Checks: []control.Check{}, Bonds: []control.Bond{}, Interfaces: []control.Interface{}}}
-	for _, inst := range e.instances {
-		s.Status.Instances = append(s.Status.Instances, e.describe(now, inst))
-		for key, count := range inst.transitions {
-			s.Transitions = append(s.Transitions, Transitions{inst.cfg.Name, key.to.String(), key.cause.String(), count})
+// describedAtOnce is how many instances are described in one turn of the loop:
+// each takes a few microseconds, in which no advertisement leaves.
+const describedAtOnce = 16
+
+// snapshot describes everything, in as many turns as that takes; each runs a
+// function on the loop. The node, the version, the uptime and the addresses
+// installed are for the caller to add.
+func (e *engine) snapshot(turn func(func(now vrrp.Instant)) error) (s Snapshot, err error) {
+	var list []*instance
+	err = turn(func(vrrp.Instant) {
+		s, list = e.overview(), slices.Clone(e.instances)
+	})
+	for part := range slices.Chunk(list, describedAtOnce) {
+		if err != nil {
+			return s, err
 		}
+		err = turn(func(now vrrp.Instant) {
+			for _, inst := range part {
+				s.Status.Instances = append(s.Status.Instances, e.describe(now, inst))
+				for key, count := range inst.transitions {
+					s.Transitions = append(s.Transitions, Transitions{inst.cfg.Name, key.to.String(), key.cause.String(), count})
+				}
+			}
+		})
 	}
+	return s, err
+}
+
+// overview is the part of a snapshot that is not about instances.
+func (e *engine) overview() Snapshot {
+	s := Snapshot{Status: control.Status{Instances: make([]control.Instance, 0, len(e.instances)), Checks: []control.Check{},
+		Bonds: []control.Bond{}, Interfaces: []control.Interface{}}}
 	for _, g := range e.groups {
 		s.Status.Groups = append(s.Status.Groups, control.Group{Name: g.cfg.Name, State: g.machine.State().String(), Instances: g.cfg.Instances})
 	}

@@ -1,56 +1,134 @@
 package daemon
 
-import (
-	"container/heap"
+import "vrrpd/vrrp"
 
-	"vrrpd/vrrp"
+// timers orders instances by the moment their timer fires, and has those whose
+// takeover is due wait in a row of their own: thousands may be due at once.
+type timers struct {
+	heap    []timer     // the earliest first, see container/heap
+	overdue []*instance // by deadline; those whose slot says otherwise are no longer
+}
+
+// A timer repeats its instance's deadline, so that comparing touches no other
+// memory.
+type timer struct {
+	at   vrrp.Instant
+	inst *instance
+}
+
+// Slots of an instance that is not in the heap.
+const (
+	noSlot      = -1 // its timer is not set
+	overdueSlot = -2 // it waits for its takeover
 )
-
-// timers orders instances by the moment their timer fires.
-type timers []*instance
-
-func (t timers) Len() int           { return len(t) }
-func (t timers) Less(i, j int) bool { return t[i].deadline < t[j].deadline }
-func (t timers) Swap(i, j int) {
-	t[i], t[j] = t[j], t[i]
-	t[i].slot, t[j].slot = i, j
-}
-func (t *timers) Push(x any) {
-	inst := x.(*instance)
-	inst.slot = len(*t)
-	*t = append(*t, inst)
-}
-func (t *timers) Pop() any {
-	old := *t
-	inst := old[len(old)-1]
-	old[len(old)-1] = nil
-	*t = old[:len(old)-1]
-	inst.slot = noSlot
-	return inst
-}
-
-// noSlot is the slot of an instance whose timer is not set.
-const noSlot = -1
 
 func (t *timers) set(inst *instance, at vrrp.Instant) {
 	inst.deadline, inst.bondsRead = at, false
-	if inst.slot == noSlot {
-		heap.Push(t, inst)
-	} else {
-		heap.Fix(t, inst.slot)
+	if inst.slot < 0 {
+		inst.slot = len(t.heap)
+		t.heap = append(t.heap, timer{at, inst})
 	}
+	t.move(inst.slot, timer{at, inst})
 }
 
 func (t *timers) stop(inst *instance) {
-	if inst.slot != noSlot {
-		heap.Remove(t, inst.slot)
+	if inst.slot >= 0 {
+		t.remove(inst.slot)
+	}
+	inst.slot = noSlot
+}
+
+// postpone has an instance whose timer is due wait for takeOverdue.
+func (t *timers) postpone(inst *instance) {
+	t.stop(inst)
+	inst.slot = overdueSlot
+	if !inst.inRow {
+		inst.inRow = true
+		t.overdue = append(t.overdue, inst)
 	}
 }
 
-// next returns when the first timer fires.
-func (t timers) next() (vrrp.Instant, bool) {
-	if len(t) == 0 {
+// takeOverdue returns the instance that has been due for longest, nil if there
+// is none, and takes it out.
+func (t *timers) takeOverdue() *instance {
+	inst := t.firstOverdue()
+	if inst != nil {
+		inst.slot, inst.inRow = noSlot, false
+		t.overdue = t.overdue[1:]
+	}
+	return inst
+}
+
+func (t *timers) firstOverdue() *instance {
+	for len(t.overdue) > 0 {
+		inst := t.overdue[0]
+		if inst.slot == overdueSlot {
+			return inst
+		}
+		inst.inRow = false
+		t.overdue = t.overdue[1:]
+	}
+	t.overdue = nil
+	return nil
+}
+
+// first is the instance whose timer is the next in the heap; nil: none is set.
+func (t *timers) first() *instance {
+	if len(t.heap) == 0 {
+		return nil
+	}
+	return t.heap[0].inst
+}
+
+// next returns when the first timer fires, or should have.
+func (t *timers) next() (vrrp.Instant, bool) {
+	if inst := t.firstOverdue(); inst != nil {
+		return inst.deadline, true
+	}
+	if len(t.heap) == 0 {
 		return 0, false
 	}
-	return t[0].deadline, true
+	return t.heap[0].at, true
+}
+
+// remove takes the timer at i out of the heap.
+func (t *timers) remove(i int) {
+	last := len(t.heap) - 1
+	moved := t.heap[last]
+	t.heap[last] = timer{}
+	t.heap = t.heap[:last]
+	if i < last {
+		t.move(i, moved)
+	}
+}
+
+// move puts v, for which there is room at i, where it belongs.
+func (t *timers) move(i int, v timer) {
+	h := t.heap
+	for i > 0 {
+		above := (i - 1) / 2
+		if h[above].at <= v.at {
+			break
+		}
+		h[i] = h[above]
+		h[i].inst.slot = i
+		i = above
+	}
+	for {
+		below := 2*i + 1
+		if below >= len(h) {
+			break
+		}
+		if right := below + 1; right < len(h) && h[right].at < h[below].at {
+			below = right
+		}
+		if h[below].at >= v.at {
+			break
+		}
+		h[i] = h[below]
+		h[i].inst.slot = i
+		i = below
+	}
+	h[i] = v
+	v.inst.slot = i
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -14,23 +15,22 @@ const (
 	// settle gathers a burst of address changes (a thousand virtual addresses
 	// being added) into one reading. Changes of links are never held up.
 	settle = 20 * time.Millisecond
-	// again is when a failed reading or subscription is tried again.
+	// again is when a failed reading is tried again.
 	again = 500 * time.Millisecond
 	// audit reads everything now and then in case a message was lost unseen.
 	audit = 30 * time.Second
-	// receiveBuffer holds the messages of some thousand changes, in bytes.
-	receiveBuffer = 2 << 20
 )
 
 // A Watcher follows the interfaces of the network namespace that New was
 // called in.
 type Watcher struct {
-	handle *netlink.Handle
-	links  *subscription[netlink.LinkUpdate]
-	addrs  *subscription[netlink.AddrUpdate]
-	report func(Snapshot)
-	failed func(error)
-	last   Snapshot
+	handle  *netlink.Handle
+	changes *os.File
+	links   chan struct{} // some have changed; a second one adds nothing
+	addrs   chan struct{}
+	report  func(Snapshot)
+	failed  func(error)
+	last    Snapshot
 }
 
 // New returns a Watcher and the interfaces as they are now. Every change of
@@ -44,9 +44,9 @@ func New(report func(Snapshot), failed func(error)) (*Watcher, Snapshot, error) 
 	if err != nil {
 		return nil, nil, fmt.Errorf("open netlink socket: %w", err)
 	}
-	w := &Watcher{handle: h, report: report, failed: failed}
+	w := &Watcher{handle: h, report: report, failed: failed, links: make(chan struct{}, 1), addrs: make(chan struct{}, 1)}
 	// Subscribed before it is read, so that nothing falls between.
-	if w.links, w.addrs, err = subscribe(); err == nil {
+	if w.changes, err = subscribe(); err == nil {
 		w.last, err = w.read()
 	}
 	if err != nil {
@@ -59,6 +59,12 @@ func New(report func(Snapshot), failed func(error)) (*Watcher, Snapshot, error) 
 // Run follows changes until ctx ends.
 func (w *Watcher) Run(ctx context.Context) {
 	defer w.close()
+	listening := make(chan struct{})
+	go func() {
+		defer close(listening)
+		w.listen(ctx)
+	}()
+	defer func() { <-listening }()
 	next := time.NewTimer(audit)
 	defer next.Stop()
 	gathering := false // the timer is set for addresses that changed
@@ -67,17 +73,9 @@ func (w *Watcher) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case _, open := <-w.links.updates:
-			if !open {
-				w.resubscribe(ctx)
-			}
-			w.links.drain()
+		case <-w.links:
 			ok = w.refreshLinks()
-		case _, open := <-w.addrs.updates:
-			if !open {
-				w.resubscribe(ctx)
-			}
-			w.addrs.drain()
+		case <-w.addrs:
 			if !gathering { // not put off further by changes that go on and on
 				gathering = true
 				next.Reset(settle)
@@ -147,101 +145,9 @@ func (w *Watcher) publish(s Snapshot) {
 	}
 }
 
-// resubscribe replaces a subscription that ended, as it does when the kernel
-// had to drop messages, and reads what was missed.
-func (w *Watcher) resubscribe(ctx context.Context) {
-	w.links.close()
-	w.addrs.close()
-	for {
-		links, addrs, err := subscribe()
-		if err == nil {
-			w.links, w.addrs = links, addrs
-			if w.refresh() {
-				return
-			}
-			links.close()
-			addrs.close()
-		} else {
-			w.failed(err)
-		}
-		select {
-		case <-ctx.Done():
-			w.links, w.addrs = newSubscription[netlink.LinkUpdate](), newSubscription[netlink.AddrUpdate]()
-			return
-		case <-time.After(again):
-		}
-	}
-}
-
 func (w *Watcher) close() {
-	if w.links != nil {
-		w.links.close()
-	}
-	if w.addrs != nil {
-		w.addrs.close()
+	if w.changes != nil {
+		_ = w.changes.Close() // nothing was written
 	}
 	w.handle.Close()
-}
-
-// A subscription is a stream of netlink messages and the way to end it.
-type subscription[T any] struct {
-	updates chan T
-	done    chan struct{}
-	started bool
-}
-
-func newSubscription[T any]() *subscription[T] {
-	return &subscription[T]{updates: make(chan T, 64), done: make(chan struct{})}
-}
-
-func subscribe() (*subscription[netlink.LinkUpdate], *subscription[netlink.AddrUpdate], error) {
-	links, addrs := newSubscription[netlink.LinkUpdate](), newSubscription[netlink.AddrUpdate]()
-	// A subscription that meets an error closes its channel; that is how Run
-	// learns of it.
-	ignore := func(error) {}
-	err := netlink.LinkSubscribeWithOptions(links.updates, links.done, netlink.LinkSubscribeOptions{
-		ErrorCallback: ignore, ReceiveBufferSize: receiveBuffer})
-	if err != nil {
-		return nil, nil, fmt.Errorf("follow links: %w", err)
-	}
-	links.started = true
-	err = netlink.AddrSubscribeWithOptions(addrs.updates, addrs.done, netlink.AddrSubscribeOptions{
-		ErrorCallback: ignore, ReceiveBufferSize: receiveBuffer})
-	if err != nil {
-		links.close()
-		return nil, nil, fmt.Errorf("follow addresses: %w", err)
-	}
-	addrs.started = true
-	return links, addrs, nil
-}
-
-// drain takes what is waiting.
-func (s *subscription[T]) drain() {
-	for {
-		select {
-		case _, ok := <-s.updates:
-			if !ok {
-				return
-			}
-		default:
-			return
-		}
-	}
-}
-
-// close ends the stream. The sender may be waiting for somebody to read; it
-// ends when it sees the channel of done closed, so the rest is read.
-func (s *subscription[T]) close() {
-	select {
-	case <-s.done:
-		return
-	default:
-	}
-	close(s.done)
-	if s.started {
-		go func() {
-			for range s.updates {
-			}
-		}()
-	}
 }

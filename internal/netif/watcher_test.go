@@ -2,6 +2,7 @@ package netif
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"os"
@@ -265,23 +266,30 @@ func TestManyAddressesAreGathered(t *testing.T) {
 	}
 }
 
-func TestSubscriptionThatEndsIsReplaced(t *testing.T) {
-	for _, which := range []string{"links", "addresses"} {
-		t.Run(which, func(t *testing.T) {
-			s := watch(t)
-			if which == "links" {
-				close(s.watcher.links.done)
-			} else {
-				close(s.watcher.addrs.done)
-			}
-			s.run()
-			// The end is seen at some moment: go on until news arrives after it.
-			name := "sub-" + which[:4]
-			addVeth(t, name, name+"p")
-			s.looks(name, "down")
-			add(t, name, "192.0.2.1/24", 0)
-			s.until("the address", func(now Snapshot) bool { return len(now[name].IPv4) == 1 })
-		})
+func TestKinds(t *testing.T) {
+	message := func(kind uint16, length int) []byte {
+		b := make([]byte, max(16, (length+3)/4*4))
+		binary.NativeEndian.PutUint32(b, uint32(length))
+		binary.NativeEndian.PutUint16(b[4:], kind)
+		return b
+	}
+	link, gone, addr := message(unix.RTM_NEWLINK, 33), message(unix.RTM_DELLINK, 16), message(unix.RTM_DELADDR, 24)
+	for name, test := range map[string]struct {
+		b            []byte
+		links, addrs bool
+	}{
+		"nothing":            {},
+		"a link":             {link, true, false},
+		"an address":         {addr, false, true},
+		"both":               {slices.Concat(addr, gone), true, true},
+		"a route, then both": {slices.Concat(message(unix.RTM_NEWROUTE, 28), link, addr), true, true},
+		"cut short":          {link[:12], false, false},
+		"no length":          {slices.Concat(message(unix.RTM_NEWROUTE, 0), make([]byte, 16), link), false, false},
+		"too long a length":  {slices.Concat(func() []byte { b := message(unix.RTM_NEWADDR, 20); binary.NativeEndian.PutUint32(b, 1<<32-1); return b }(), link), false, true},
+	} {
+		if links, addrs := kinds(test.b); links != test.links || addrs != test.addrs {
+			t.Errorf("%s: links %t, addresses %t", name, links, addrs)
+		}
 	}
 }
 
