@@ -155,6 +155,28 @@ func TestFaultKillRestartLate(t *testing.T) {
 	p.unnoticed("the end of what was left", started)
 }
 
+// TestFaultKillAfterOrder kills a daemon the moment it has answered an order
+// that is to outlive it.
+func TestFaultKillAfterOrder(t *testing.T) {
+	t.Parallel()
+	p := newDuo(t, "vrrpd", "vrrpd", 100*time.Millisecond, "").begin()
+	b := p.b.vrrpd
+	for range 3 {
+		for _, c := range []struct {
+			order   []string
+			demoted bool
+		}{{[]string{"demote", "--persist", "web"}, true}, {[]string{"promote", "web"}, false}} {
+			b.must(c.order...)
+			p.b.kill()
+			p.b.start()
+			if got := b.instance("web").Demoted; got != c.demoted {
+				t.Errorf("%v, SIGKILL and a start: demoted %v", c.order, got)
+			}
+		}
+	}
+	p.oneOwner(p.a, 10*time.Second)
+}
+
 // TestFaultFreeze stops the active daemon for 10 seconds and lets it go on. Two
 // own the address for the lease at most; when it goes on, the two settle.
 func TestFaultFreeze(t *testing.T) {

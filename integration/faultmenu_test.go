@@ -35,7 +35,7 @@ var networkFaults = []fault{
 
 // allFaults can be done to vrrpd without damaging what is not its own.
 var allFaults = append([]fault{
-	{"kill and start", func(_ *faultStory, m *member) { m.kill(); m.start() }},
+	{"kill and start", func(s *faultStory, m *member) { s.restart(m) }},
 	{"kill and release", func(s *faultStory, m *member) {
 		m.kill()
 		if out, err := m.host.Try(program(s.t, "vrrpd"), "-c", m.vrrpd.file, "release"); err != nil {
@@ -78,8 +78,7 @@ var allFaults = append([]fault{
 	{"demote hard", func(s *faultStory, m *member) { s.ctl(m, "demote", "--no-wait", "--hard", "--force", "web") }},
 	{"demote and kill", func(s *faultStory, m *member) {
 		s.ctl(m, "demote", "--no-wait", "--persist", "web")
-		m.kill()
-		m.start()
+		s.restart(m)
 	}},
 	{"delete the address on", func(_ *faultStory, m *member) {
 		_, _ = m.host.Try("ip", "addr", "del", vip+"/24", "dev", "eth0") // where it is
@@ -92,6 +91,13 @@ var allFaults = append([]fault{
 	}},
 	{"flush the addresses of", func(_ *faultStory, m *member) { m.host.Run("ip", "-4", "addr", "flush", "dev", "eth0") }},
 }, networkFaults...)
+
+// restart kills the daemon and starts it again; it needs a file it can read.
+func (s *faultStory) restart(m *member) {
+	m.kill()
+	m.vrrpd.configure(s.config(m, 0))
+	m.start()
+}
 
 // ctl asks the daemon for something. One that is dead or frozen does not
 // answer, and need not.

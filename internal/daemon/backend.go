@@ -110,6 +110,7 @@ func (d *Daemon) Promote(ctx context.Context, r control.Names) (*control.Outcome
 			out.Results = append(out.Results, res)
 		}
 	})
+	d.state.flush(ctx)
 	return out, err
 }
 
@@ -123,6 +124,7 @@ func (d *Daemon) Demote(ctx context.Context, r control.DemoteRequest) (*control.
 	if err := d.on(ctx, r.Instances, func(now vrrp.Instant, list []*instance) { under = d.engine.demote(now, list, r) }); err != nil {
 		return nil, err
 	}
+	d.state.flush(ctx)
 	// The wait goes on if the client that asked goes away: a demotion without
 	// a successor must not stay one.
 	waited := make(chan *control.Outcome, 1)
@@ -178,6 +180,7 @@ func (d *Daemon) await(under []demoting, force bool) *control.Outcome {
 	}
 	if len(alone) > 0 && !force {
 		_ = d.loop.call(d.ctx, func(now vrrp.Instant) { d.engine.resume(now, alone) })
+		d.state.flush(d.ctx)
 	}
 	return out
 }

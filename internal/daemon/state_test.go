@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"vrrpd/vip"
 	"vrrpd/vrrp"
@@ -125,6 +127,47 @@ func TestLock(t *testing.T) {
 	if _, err := takeLock(t.TempDir()); err == nil || errors.Is(err, errRunning) {
 		t.Error(err)
 	}
+}
+
+// TestStateWriterFlush: what an operator is told is done is on the disk.
+func TestStateWriterFlush(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	w := newStateWriter(path, "boot", func(err error) { t.Error(err) })
+	for i := range 20 { // each within the gap after the one before
+		w.save(savedState{Boot: "boot", Process: i})
+		w.flush(t.Context())
+		if s, err := readState(path, "boot"); err != nil || s.Process != i {
+			t.Fatalf("after a flush: %+v, %v", s, err)
+		}
+	}
+	w.flush(t.Context()) // nothing to write
+	w.close()
+	w.flush(t.Context())
+	(*stateWriter)(nil).flush(t.Context())
+}
+
+// TestStateWriterHangs: nobody waits for ever for a disk that hangs.
+func TestStateWriterHangs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	if err := unix.Mkfifo(path+".new", 0o600); err != nil { // opening it for writing hangs
+		t.Fatal(err)
+	}
+	w := newStateWriter(path, "boot", func(err error) { t.Error(err) })
+	w.save(savedState{Boot: "boot"})
+	begin := time.Now()
+	w.flush(t.Context())
+	if took := time.Since(begin); took < statePatience || took > 20*statePatience {
+		t.Errorf("it took %s", took)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w.flush(ctx)
+	reader, err := os.Open(path + ".new") // the disk recovers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	w.close()
 }
 
 func TestStateWriter(t *testing.T) {

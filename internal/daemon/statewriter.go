@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -14,16 +15,22 @@ type stateWriter struct {
 	mu      sync.Mutex
 	next    *savedState
 	wake    chan struct{}
+	hurry   chan chan struct{} // closed in answer when what was saved is written
 	closing chan struct{}
 	done    chan struct{}
 }
 
 // stateGap parts two writes: a storm of changes is one, and two peers that
-// disagree in the form of the checksum do not keep the disk busy.
-const stateGap = 200 * time.Millisecond
+// disagree in the form of the checksum do not keep the disk busy. statePatience
+// is how long an operator is kept waiting for a disk.
+const (
+	stateGap      = 200 * time.Millisecond
+	statePatience = time.Second
+)
 
 func newStateWriter(path, boot string, failed func(error)) *stateWriter {
-	w := &stateWriter{path: path, boot: boot, failed: failed, wake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{})}
+	w := &stateWriter{path: path, boot: boot, failed: failed, wake: make(chan struct{}, 1),
+		hurry: make(chan chan struct{}), closing: make(chan struct{}), done: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -41,10 +48,20 @@ func (w *stateWriter) save(s savedState) {
 func (w *stateWriter) run() {
 	defer close(w.done)
 	told := false
+	var gap <-chan time.Time // nil: over
 	for {
+		wake := w.wake
+		if gap != nil {
+			wake = nil
+		}
 		closing := false
+		var waiting chan struct{}
 		select {
-		case <-w.wake:
+		case <-gap:
+			gap = nil
+			continue
+		case <-wake:
+		case waiting = <-w.hurry:
 		case <-w.closing:
 			closing = true
 		}
@@ -58,14 +75,37 @@ func (w *stateWriter) run() {
 				w.failed(err)
 			}
 			told = err != nil
+			gap = time.After(stateGap)
+		}
+		if waiting != nil {
+			close(waiting)
 		}
 		if closing {
 			return
 		}
-		select {
-		case <-time.After(stateGap):
-		case <-w.closing:
-		}
+	}
+}
+
+// flush returns when what was saved before is written, or could not be: what
+// an operator was told is done must outlive a daemon that is killed the next
+// moment. It gives up on a disk that hangs.
+func (w *stateWriter) flush(ctx context.Context) {
+	if w == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, statePatience)
+	defer cancel()
+	written := make(chan struct{})
+	select {
+	case w.hurry <- written:
+	case <-w.done:
+		return
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-written:
+	case <-ctx.Done():
 	}
 }
 
