@@ -12,7 +12,6 @@ import (
 
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/ethernet"
-	"github.com/mdlayher/ndp"
 	"golang.org/x/sys/unix"
 )
 
@@ -190,13 +189,21 @@ func (s *arpSocket) ask() error {
 	}
 	to := &unix.SockaddrLinklayer{Protocol: protocolARP, Ifindex: s.index, Halen: uint8(len(ethernet.Broadcast))}
 	copy(to.Addr[:], ethernet.Broadcast)
-	conn, err := s.SyscallConn()
+	return sendTo(s.File, b, to)
+}
+
+// sendTo sends one datagram. A queue that is full loses it, as a network may.
+func sendTo(f *os.File, b []byte, to unix.Sockaddr) error {
+	conn, err := f.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var failure error
 	if err := conn.Control(func(fd uintptr) { failure = unix.Sendto(int(fd), b, 0, to) }); err != nil {
 		return err
+	}
+	if failure == unix.EAGAIN || failure == unix.ENOBUFS {
+		return nil
 	}
 	return os.NewSyscallError("sendto", failure)
 }
@@ -213,49 +220,4 @@ func (s *arpSocket) answer() (net.HardwareAddr, error) {
 		return nil, nil
 	}
 	return bytes.Clone(reply.SenderHardwareAddr), nil
-}
-
-// An ndSocket solicits from the interface's link-local address.
-type ndSocket struct {
-	*ndp.Conn
-	mac           net.HardwareAddr
-	target, group netip.Addr
-}
-
-func openND(ifi *net.Interface, target netip.Addr) (neighbours, error) {
-	group, err := ndp.SolicitedNodeMulticast(target)
-	if err != nil {
-		return nil, err
-	}
-	conn, _, err := ndp.Listen(ifi, ndp.LinkLocal)
-	if err != nil {
-		return nil, err
-	}
-	return &ndSocket{Conn: conn, mac: ifi.HardwareAddr, target: target, group: group}, nil
-}
-
-func (s *ndSocket) ask() error {
-	return s.WriteTo(&ndp.NeighborSolicitation{
-		TargetAddress: s.target,
-		Options:       []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Source, Addr: s.mac}},
-	}, nil, s.group)
-}
-
-func (s *ndSocket) answer() (net.HardwareAddr, error) {
-	m, _, _, err := s.ReadFrom()
-	var failed *net.OpError
-	if errors.As(err, &failed) {
-		return nil, err
-	}
-	// Another error is a message that could not be read.
-	na, ok := m.(*ndp.NeighborAdvertisement)
-	if err != nil || !ok || !na.Solicited || na.TargetAddress != s.target {
-		return nil, nil
-	}
-	for _, o := range na.Options {
-		if lla, ok := o.(*ndp.LinkLayerAddress); ok && lla.Direction == ndp.Target {
-			return lla.Addr, nil
-		}
-	}
-	return net.HardwareAddr{}, nil
 }

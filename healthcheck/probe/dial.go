@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"strconv"
@@ -14,7 +15,7 @@ import (
 func dialer(source netip.Addr, device string) *net.Dialer {
 	d := &net.Dialer{KeepAlive: -1} // no connection lives long enough to need it
 	if source.IsValid() {
-		d.LocalAddr = &net.TCPAddr{IP: source.AsSlice(), Zone: source.Zone()}
+		d.LocalAddr = &net.TCPAddr{IP: source.AsSlice(), Zone: zoneNow(source.Zone())}
 	}
 	if device != "" {
 		d.Control = func(_, _ string, conn syscall.RawConn) error {
@@ -27,6 +28,24 @@ func dialer(source netip.Addr, device string) *net.Dialer {
 		}
 	}
 	return d
+}
+
+// dial connects to "host:port". An interface in the address is looked up anew.
+func dial(ctx context.Context, source netip.Addr, device, address string) (net.Conn, error) {
+	if ap, err := netip.ParseAddrPort(address); err == nil && ap.Addr().Zone() != "" {
+		address = netip.AddrPortFrom(ap.Addr().WithZone(zoneNow(ap.Addr().Zone())), ap.Port()).String()
+	}
+	return dialer(source, device).DialContext(ctx, "tcp", address)
+}
+
+// zoneNow is the number of an interface, as a zone. Package net remembers for a
+// minute which number belongs to a name, and one that was made anew meanwhile
+// has another.
+func zoneNow(zone string) string {
+	if ifi, err := net.InterfaceByName(zone); err == nil {
+		return strconv.Itoa(ifi.Index)
+	}
+	return zone // what is wrong with it shows when it is used
 }
 
 // checkFrom judges where a probe starts from. The target is the zero Addr where

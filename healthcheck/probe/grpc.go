@@ -73,7 +73,7 @@ func (p *grpcProbe) String() string {
 
 func (p *grpcProbe) Probe(ctx context.Context) Outcome {
 	l := begin(ctx)
-	conn, err := dialer(p.spec.Source, p.spec.Device).DialContext(ctx, "tcp", p.spec.Address)
+	conn, err := dial(ctx, p.spec.Source, p.spec.Device, p.spec.Address)
 	if err != nil {
 		return fail("connect %s: %s", p.spec.Address, l.why(err))
 	}
@@ -110,10 +110,10 @@ func (p *grpcProbe) what() string {
 // check asks over a connection that is there. net/http speaks HTTP/2 over it,
 // with buffers that a server cannot fill without end.
 func (p *grpcProbe) check(ctx context.Context, conn net.Conn) (status uint64, err error) {
-	dial := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+	use := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
 	transport := &http.Transport{
-		DialContext:            dial,
-		DialTLSContext:         dial,
+		DialContext:            use,
+		DialTLSContext:         use,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: grpcHeaderLimit,
 		Protocols:              new(http.Protocols),

@@ -238,7 +238,7 @@ func (p *httpProbe) connect(ctx context.Context) (net.Conn, error) {
 	if p.spec.UnixSocket != "" {
 		return (&net.Dialer{}).DialContext(ctx, "unix", p.spec.UnixSocket)
 	}
-	return dialer(p.spec.Source, p.spec.Device).DialContext(ctx, "tcp", p.address)
+	return dial(ctx, p.spec.Source, p.spec.Device, p.address)
 }
 
 // exchange sends the request and reads the head of the answer. It does without

@@ -241,5 +241,8 @@ func addAddress(t testing.TB, w *wire, address string) {
 	t.Helper()
 	a, err := netlink.ParseAddr(address)
 	must(t, err)
+	if a.IP.To4() == nil {
+		a.Flags = unix.IFA_F_NODAD
+	}
 	must(t, netlink.AddrAdd(w.own, a))
 }

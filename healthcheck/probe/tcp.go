@@ -30,12 +30,12 @@ func (p *tcpProbe) String() string { return "tcp " + p.spec.Address }
 
 func (p *tcpProbe) Probe(ctx context.Context) Outcome {
 	l := begin(ctx)
-	conn, err := dialer(p.spec.Source, p.spec.Device).DialContext(ctx, "tcp", p.spec.Address)
+	conn, err := dial(ctx, p.spec.Source, p.spec.Device, p.spec.Address)
 	if err != nil {
 		return fail("connect %s: %s", p.spec.Address, l.why(err))
 	}
 	took := l.took()
 	// Nothing was written that an error could have lost.
 	_ = conn.Close()
-	return pass("connected to %s in %s", conn.RemoteAddr(), took)
+	return pass("connected to %s in %s", p.spec.Address, took)
 }

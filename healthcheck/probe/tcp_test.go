@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"vrrpd/internal/lab"
@@ -107,5 +108,20 @@ func TestTCPFields(t *testing.T) {
 		if _, err := (TCP{Address: address}).New(); err != nil {
 			t.Errorf("%s: %v", address, err)
 		}
+	}
+}
+
+// TestTCPZone: the interface that is named may be another one by now.
+func TestTCPZone(t *testing.T) {
+	noLeak(t)
+	for range 3 {
+		w := newWire(t)
+		w.listen(t, "[::]:80")
+		address := "[" + w.linkLocal(t).String() + "%eth0]:80"
+		source := netip.MustParseAddr("fe80::77")
+		addAddress(t, w, source.String()+"/64")
+		wantPass(t, mustNew(t, TCP{Address: address}), "connected to "+address)
+		wantPass(t, mustNew(t, TCP{Address: address, Source: source.WithZone("eth0")}))
+		must(t, netlink.LinkDel(w.own))
 	}
 }
