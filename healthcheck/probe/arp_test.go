@@ -25,8 +25,8 @@ func TestARP(t *testing.T) {
 		wantPass(t, mustNew(t, ARP{Address: linkLocal.WithZone("eth0")}), mac)
 	}
 	wantPass(t, mustNew(t, ARP{Address: netip.MustParseAddr(there), Device: "eth0", Source: netip.MustParseAddr(here)}), mac)
-	wantTimeout(t, of(nobody), "ask for 192.0.2.77 on eth0: no answer within 200ms to 3 requests")
-	wantTimeout(t, of("2001:db8::77"), "no answer within 200ms to 3 requests")
+	wantTimeout(t, of(nobody), "ask for 192.0.2.77 on eth0: no answer within ", " to 3 requests")
+	wantTimeout(t, of("2001:db8::77"), "no answer within ", " to 3 requests")
 	wantFail(t, mustNew(t, ARP{Address: netip.MustParseAddr(there), Device: "eth7"}), "there is no such interface")
 	wantFail(t, mustNew(t, ARP{Address: netip.MustParseAddr(there6), Device: "lo"}), "ask for 2001:db8::9 on lo: ")
 
@@ -42,7 +42,7 @@ func TestARP(t *testing.T) {
 
 	// A neighbour that is there but silent.
 	w.peer.Sysctl("net/ipv4/conf/eth0/arp_ignore", "8")
-	wantTimeout(t, of(there), "no answer within 200ms")
+	wantTimeout(t, of(there), "no answer within ")
 	w.peer.Sysctl("net/ipv4/conf/eth0/arp_ignore", "0")
 	wantPass(t, of(there), mac)
 

@@ -135,8 +135,8 @@ func TestGRPC(t *testing.T) {
 		})
 	}
 	wantFail(t, mustNew(t, GRPC{Address: plain, Service: "headers"}), "HTTP/2: ")
-	wantTimeout(t, mustNew(t, GRPC{Address: plain, Service: "slow"}), "no answer within 200ms")
-	wantTimeout(t, mustNew(t, GRPC{Address: nobody + ":50051"}), "no answer within 200ms")
+	wantTimeout(t, mustNew(t, GRPC{Address: plain, Service: "slow"}), "no answer within ")
+	wantTimeout(t, mustNew(t, GRPC{Address: nobody + ":50051"}), "no answer within ")
 
 	// A server that accepts and says nothing.
 	silent := w.listen(t, there+":50056")
@@ -151,8 +151,8 @@ func TestGRPC(t *testing.T) {
 			defer conn.Close()
 		}
 	}()
-	wantTimeout(t, mustNew(t, GRPC{Address: there + ":50056"}), "no answer within 200ms")
-	wantTimeout(t, mustNew(t, GRPC{Address: there + ":50056", Secure: true}), "no answer within 200ms")
+	wantTimeout(t, mustNew(t, GRPC{Address: there + ":50056"}), "no answer within ")
+	wantTimeout(t, mustNew(t, GRPC{Address: there + ":50056", Secure: true}), "no answer within ")
 	silent.Close()
 	<-accepted
 }

@@ -55,8 +55,8 @@ func TestICMP(t *testing.T) {
 			wantFail(t, mustNew(t, ICMP{Address: target, Device: "eth7"}), "no such device")
 			wantFail(t, mustNew(t, ICMP{Address: netip.MustParseAddr("198.51.100.1")}), "network is unreachable")
 			wantFail(t, mustNew(t, ICMP{Address: netip.MustParseAddr("fe80::1%eth7")}), "there is no interface eth7")
-			wantTimeout(t, mustNew(t, ICMP{Address: netip.MustParseAddr(nobody)}), "ping "+nobody+": no answer within 200ms")
-			wantTimeout(t, mustNew(t, ICMP{Address: netip.MustParseAddr(nobody), Count: 4}), "no answer within 200ms to 4 requests")
+			wantTimeout(t, mustNew(t, ICMP{Address: netip.MustParseAddr(nobody)}), "ping "+nobody+": no answer within ")
+			wantTimeout(t, mustNew(t, ICMP{Address: netip.MustParseAddr(nobody), Count: 4}), "no answer within ", " to 4 requests")
 
 			// A router that knows no way says so.
 			w.peer.Sysctl("net/ipv4/ip_forward", "1")
@@ -67,7 +67,7 @@ func TestICMP(t *testing.T) {
 
 			// One of several requests is enough.
 			w.peer.Sysctl("net/ipv4/icmp_echo_ignore_all", "1")
-			wantTimeout(t, mustNew(t, ICMP{Address: target}), "no answer within 200ms")
+			wantTimeout(t, mustNew(t, ICMP{Address: target}), "no answer within ")
 			time.AfterFunc(100*time.Millisecond, func() { w.peer.Sysctl("net/ipv4/icmp_echo_ignore_all", "0") })
 			if out := once(t, mustNew(t, ICMP{Address: target, Count: 10})); !out.Passed {
 				t.Errorf("lost requests: %+v", out)

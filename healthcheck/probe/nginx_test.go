@@ -65,8 +65,14 @@ http {
 	path := filepath.Join(n.dir, "nginx.conf")
 	put(t, path, strings.ReplaceAll(config, "DIR", n.dir))
 	n.Process = w.peer.Start(binary, "-p", n.dir, "-c", path)
-	p := mustNew(t, TCP{Address: there + ":80"})
-	lab.Until(t, 20*time.Second, "nginx to listen", func() bool { return once(t, p).Passed })
+	// It begins to listen at one place after the other.
+	for _, p := range []Probe{
+		mustNew(t, TCP{Address: there + ":80"}), mustNew(t, TCP{Address: "[" + there6 + "]:80"}),
+		mustNew(t, TCP{Address: there + ":443"}), mustNew(t, TCP{Address: "[" + there6 + "]:443"}),
+		mustNew(t, HTTP{URL: "http://localhost/health", UnixSocket: n.socket()}),
+	} {
+		lab.Until(t, 20*time.Second, "nginx to listen: "+p.String(), func() bool { return once(t, p).Passed })
+	}
 	return n
 }
 

@@ -56,7 +56,11 @@ func begin(ctx context.Context) look {
 	if deadline, ok := ctx.Deadline(); ok {
 		// Rounded, because some of the timeout has passed already and a person
 		// looks for the number that is in the configuration.
-		l.limit = max(deadline.Sub(l.began).Round(10*time.Millisecond), 10*time.Millisecond)
+		step := 10 * time.Millisecond
+		if deadline.Sub(l.began) < 10*step {
+			step = time.Millisecond
+		}
+		l.limit = max(deadline.Sub(l.began).Round(step), step)
 	}
 	return l
 }

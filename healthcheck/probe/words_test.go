@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 )
@@ -42,4 +43,22 @@ func TestFunc(t *testing.T) {
 	if err := f.Watch(ctx, func() { woken++ }); err != nil || woken != 1 || ctx.Err() == nil {
 		t.Errorf("Watch: %v, woken %d, %v", err, woken, ctx.Err())
 	}
+}
+
+// TestLimit: a timeout is told as it was configured.
+func TestLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			timeout time.Duration
+			want    string
+		}{{200 * time.Millisecond, "no answer within 200ms"}, {time.Second, "no answer within 1s"}, {996 * time.Millisecond, "no answer within 1s"}, {time.Millisecond, "no answer within 1ms"}} {
+			ctx, cancel := context.WithTimeout(t.Context(), c.timeout)
+			l := begin(ctx)
+			<-ctx.Done()
+			if got := l.why(ctx.Err()); got != c.want {
+				t.Errorf("%s: %q, want %q", c.timeout, got, c.want)
+			}
+			cancel()
+		}
+	})
 }
