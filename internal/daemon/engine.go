@@ -194,8 +194,7 @@ func (e *engine) flush(now vrrp.Instant) {
 		}
 		if e.after == nil {
 			clear(after)
-			e.after = after[:0]
-			break
+			e.after = after[:0] // what an order had sent leaves now, too
 		}
 	}
 	e.checkIdle()

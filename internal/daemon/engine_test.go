@@ -272,3 +272,11 @@ func TestPathsDoNotAllocate(t *testing.T) {
 		})
 	}
 }
+
+// An advertisement that an order or a report causes leaves in the same turn.
+func TestFlushSendsWhatOrdersCause(t *testing.T) {
+	s := started(t, oneInstance)
+	s.activate("web")
+	s.do(func() { s.e.then(func() { s.e.send(s.inst("web"), 100) }) })
+	s.got("eth0#2: vrid 51 advertises 100")
+}
