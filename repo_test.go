@@ -49,7 +49,7 @@ var mayImport = map[string][]string{
 	"internal/metrics": {"internal/control", "internal/daemon"},
 	"internal/web":     {"internal/control"},
 
-	"cmd/vrrpd":   {"internal/build", "internal/config", "internal/control", "internal/daemon", "internal/metrics", "internal/web"},
+	"cmd/vrrpd":   {"healthcheck", "internal/build", "internal/config", "internal/control", "internal/daemon", "internal/metrics", "internal/web"},
 	"cmd/vrrpctl": {"bonding", "healthcheck", "healthcheck/probe", "internal/build", "internal/config", "internal/control"},
 
 	// For tests and the demonstration only.

@@ -42,7 +42,7 @@ func TestCgroupKillsWhatLeavesTheProcessGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, script := range map[string]string{"at its end": escape + "exit 4", "at the timeout": escape + "sleep 300"} {
-		out := run(t, ExecSpec{Command: sh(script), Timeout: 2 * time.Second, Grace: 10 * time.Millisecond, Cgroup: g})
+		out := run(t, ExecSpec{Command: sh(script), Timeout: 2 * time.Second, Grace: 10 * time.Millisecond, cgroup: g})
 		pid, err := strconv.Atoi(strings.TrimSpace(out.Output))
 		if err != nil {
 			t.Fatalf("%s: %s, output %q", name, out.Detail(), out.Output)
@@ -77,7 +77,7 @@ func TestCommandsOutliveAKernelThatKillsThemAtTheirStart(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(g.dir, "cgroup.kill"), []byte("1"), 0); err != nil {
 		t.Fatal(err)
 	}
-	out := run(t, ExecSpec{Command: sh("echo fine"), Cgroup: g})
+	out := run(t, ExecSpec{Command: sh("echo fine"), cgroup: g})
 	if out.Output != "fine" || out.Detail() != "exit status 0" {
 		t.Errorf("%s, %q", out.Detail(), out.Output)
 	}
@@ -96,7 +96,7 @@ func TestCgroupOfAnotherUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := run(t, ExecSpec{Command: sh("id -u; cat /proc/self/cgroup"), RunAs: &Credential{UID: 4242, GID: 4242}, Cgroup: g})
+	out := run(t, ExecSpec{Command: sh("id -u; cat /proc/self/cgroup"), RunAs: &Credential{UID: 4242, GID: 4242}, cgroup: g})
 	if !strings.HasPrefix(out.Output, "4242\n") || !strings.HasSuffix(out.Output, "/"+filepath.Base(g.dir)) {
 		t.Errorf("%s: %q", out.Detail(), out.Output)
 	}
@@ -109,13 +109,13 @@ func TestCommandsRunWithoutACgroupWhereThereIsNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out := run(t, ExecSpec{Command: []string{"/nonexistent"}, Cgroup: g}); out.Detail() != "cannot start: no such file or directory" || all.Err() != nil {
+	if out := run(t, ExecSpec{Command: []string{"/nonexistent"}, cgroup: g}); out.Detail() != "cannot start: no such file or directory" || all.Err() != nil {
 		t.Errorf("a command that is not there: %s, cgroups %v", out.Detail(), all.Err())
 	}
 	if err := os.Remove(g.dir); err != nil {
 		t.Fatal(err)
 	}
-	out := run(t, ExecSpec{Command: sh("echo fine"), Cgroup: g})
+	out := run(t, ExecSpec{Command: sh("echo fine"), cgroup: g})
 	if out.Output != "fine" || all.Err() == nil {
 		t.Errorf("%s %q, and cgroups are said to be in order: %v", out.Detail(), out.Output, all.Err())
 	}

@@ -33,11 +33,12 @@ type Spec struct {
 	First, Offset time.Duration
 
 	// The rest is about commands.
-	Grace   time.Duration   // between SIGTERM at the timeout and SIGKILL; 0: SIGKILL at once
-	RunAs   *Credential     // nil: this process's own identity
-	Env     []string        // "NAME=value", on top of the clean environment
-	Environ func() []string // more of it, asked for before every run; nil: none
-	Cgroup  *Cgroup         // nil: none
+	Grace    time.Duration   // between SIGTERM at the timeout and SIGKILL; 0: SIGKILL at once
+	RunAs    *Credential     // nil: this process's own identity
+	Env      []string        // "NAME=value", on top of the clean environment
+	Environ  func() []string // more of it, asked for before every run; nil: none
+	Executor Executor        // who runs them; nil: Execute
+	Cell     string          // see ExecSpec
 }
 
 // A Result is one run and what it did to the verdict.
@@ -96,10 +97,14 @@ func New(spec Spec, report func(Result)) *Check {
 		spec.Timeout = spec.Interval
 	}
 	spec.Command, spec.Env = slices.Clone(spec.Command), slices.Clone(spec.Env)
+	execute := Execute
+	if spec.Executor != nil {
+		execute = spec.Executor.Execute
+	}
 	return &Check{
 		spec:    spec,
 		report:  report,
-		execute: Execute,
+		execute: execute,
 		turn:    make(chan struct{}, 1),
 		wake:    make(chan struct{}, 1),
 		judge:   NewJudge(Rules{Rise: spec.Rise, Fall: spec.Fall, HoldDown: spec.HoldDown, UnclearGrace: spec.UnclearGrace}),
@@ -285,7 +290,7 @@ func (c *Check) attempt(ctx context.Context, env []string, overdue func(Outcome)
 		return c.judged(Outcome{Ending: NotStarted, Err: errStuck, At: time.Now()})
 	}
 	spec := ExecSpec{Command: c.spec.Command, Env: env, RunAs: c.spec.RunAs, Timeout: c.spec.Timeout, Grace: c.spec.Grace,
-		Cgroup: c.spec.Cgroup, Overdue: overdue}
+		Cell: c.spec.Cell, Overdue: overdue}
 	if c.spec.Contract == Nagios {
 		spec.Apart, spec.OutputLimit = true, nagiosOutputLimit
 	}

@@ -39,12 +39,15 @@ type ExecSpec struct {
 	// Apart keeps the error output only where the command writes nothing to
 	// its standard output; else both are kept in the order of arrival.
 	Apart bool
-	// Cgroup is where the command runs, so that none of its processes can
-	// hide from being killed; nil: only the process group is killed.
-	Cgroup *Cgroup
+	// Cell names the cgroup that an Executor runs the command in, so that none
+	// of its processes can hide from being killed: one path element. Without
+	// it, or where there are no cgroups, only the process group is killed.
+	Cell string
 	// Overdue is called at the timeout, before the command is killed, with what
 	// is known by then. It must not wait.
 	Overdue func(Outcome)
+
+	cgroup *Cgroup
 }
 
 // An Ending is the way a run ended.
@@ -203,7 +206,7 @@ func launch(spec ExecSpec) (p *process, pipes []*os.File, err error) {
 			Pdeathsig:  syscall.SIGKILL,
 			Credential: spec.RunAs.system(),
 		},
-	}, spec.Cgroup)
+	}, spec.cgroup)
 	go p.live()
 	return p, pipes, nil
 }

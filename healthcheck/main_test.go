@@ -15,13 +15,27 @@ import (
 // helper selects what the test binary does when a test runs it as a process.
 const helper = "HEALTHCHECK_TEST_HELPER"
 
+// spawnedName is what the test binary is called as the process of a Spawner.
+const spawnedName = "healthcheck-spawned"
+
 func TestMain(m *testing.M) {
+	if os.Args[0] == spawnedName {
+		if err := Spawned(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	switch os.Getenv(helper) {
 	case "":
 		goleak.VerifyTestMain(m)
 	case "parent":
 		// A daemon that is killed while its check runs.
 		out := Execute(context.Background(), ExecSpec{Command: []string{"/bin/sh", "-c", `echo $$ > "$0"; exec sleep 300`, os.Args[1]}})
+		fmt.Println(out.Detail())
+	case "spawner":
+		// A daemon whose spawner runs something when it is killed.
+		out := NewSpawner(spawnedName).Execute(context.Background(), ExecSpec{Command: []string{"/bin/sh", "-c", `echo $$ > "$0"; sleep 300 & exec sleep 300`, os.Args[1]}})
 		fmt.Println(out.Detail())
 	case "ambient":
 		// A daemon with capabilities that its service manager gave it: what it

@@ -19,11 +19,16 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vrrpd/healthcheck"
 	"vrrpd/internal/build"
 	"vrrpd/internal/config"
 )
 
 const defaultFile = "/etc/vrrpd.toml"
+
+// commandsName is what vrrpd calls the process that runs commands for it, which
+// is itself once more. Nobody else has a use for it.
+const commandsName = "vrrpd-commands"
 
 // Exit statuses.
 const (
@@ -34,6 +39,13 @@ const (
 
 func main() {
 	keepDescriptors()
+	if os.Args[0] == commandsName {
+		if err := healthcheck.Spawned(); err != nil {
+			fmt.Fprintln(os.Stderr, commandsName+":", err)
+			os.Exit(exitFailed)
+		}
+		os.Exit(exitDone)
+	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
 
+	"vrrpd/healthcheck"
 	"vrrpd/internal/build"
 	"vrrpd/internal/config"
 	"vrrpd/internal/control"
@@ -40,6 +41,7 @@ func serve(file string, stderr io.Writer) error {
 	ready := make(chan struct{})
 	d := daemon.New(daemon.Options{
 		Plan: plan, Problems: problems, File: file, Env: env, Log: newLogger(plan, stderr), Version: build.Version,
+		Exec:     healthcheck.NewSpawner(commandsName),
 		Observer: daemon.Observer{Takeover: observed.Takeover, Lag: observed.Lag},
 		Handler: func(d *daemon.Daemon) http.Handler {
 			mux := http.NewServeMux()

@@ -37,7 +37,7 @@ func (d *Daemon) RunCheck(ctx context.Context, q control.CheckRunRequest) (*cont
 		return nil, err
 	}
 	out := &control.CheckRun{Passed: r.Passed, Effects: []control.CheckEffect{}}
-	gone := false
+	gone, confinement := false, d.checks.confinement()
 	err = d.loop.call(ctx, func(vrrp.Instant) {
 		c := d.engine.checks[q.Check]
 		if gone = c == nil; gone {
@@ -47,7 +47,7 @@ func (d *Daemon) RunCheck(ctx context.Context, q control.CheckRunRequest) (*cont
 		out.Check = c.describe(r)
 		out.Check.Instances = instances
 		if c.cfg.Command != nil {
-			out.Check.Confinement = d.checks.confinement()
+			out.Check.Confinement = confinement
 			out.Env = healthcheck.Environ(c.cfg.RunAs, slices.Concat([]string{"VRRPD_CHECK=" + q.Check, "VRRPD_NODE=" + d.engine.node}, env))
 		}
 		out.Effects = d.engine.effects(&checkState{cfg: c.cfg, result: r}, instances)

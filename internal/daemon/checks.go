@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -16,19 +17,18 @@ import (
 
 // A checkRunner runs the checks, each in a goroutine of its own.
 type checkRunner struct {
-	ctx     context.Context
-	report  func(config.Check, healthcheck.Result)
-	health  func(config.BondCheck) probe.Probe
-	board   *checkBoard
-	tell    func(text string)
-	cgroups *healthcheck.Cgroups // nil: there are none
-	// noCgroups says why there are none from the beginning.
-	noCgroups error
-	told      sync.Once // that there are none
-	node      string
-	wg        sync.WaitGroup
+	ctx    context.Context
+	report func(config.Check, healthcheck.Result)
+	health func(config.BondCheck) probe.Probe
+	board  *checkBoard
+	exec   healthcheck.Executor
+	tell   func(text string)
+	told   sync.Once // that commands have no cgroups
+	wg     sync.WaitGroup
 
 	mu      sync.Mutex
+	node    string
+	made    int // checks, so far
 	running map[string]*runningCheck
 }
 
@@ -45,7 +45,7 @@ type runningCheck struct {
 // newCheckRunner returns a runner without checks. Each result is reported with
 // the configuration that it is the result of.
 func newCheckRunner(ctx context.Context, board *checkBoard, report func(config.Check, healthcheck.Result)) *checkRunner {
-	return &checkRunner{ctx: ctx, board: board, report: report, tell: func(string) {}, running: map[string]*runningCheck{}}
+	return &checkRunner{ctx: ctx, board: board, report: report, exec: inProcess{}, tell: func(string) {}, running: map[string]*runningCheck{}}
 }
 
 // newChecks makes the runner of a daemon. Where commands cannot have cgroups of
@@ -54,8 +54,7 @@ func (d *Daemon) newChecks() *checkRunner {
 	c := newCheckRunner(d.ctx, d.engine.board, func(c config.Check, r healthcheck.Result) {
 		d.loop.do(func(now vrrp.Instant) { d.engine.checkRan(now, c, r) })
 	})
-	c.health = d.bondProbe
-	c.cgroups, c.noCgroups = healthcheck.OpenCgroups()
+	c.health, c.exec = d.bondProbe, d.exec
 	c.tell = func(text string) { d.say(levelInfo, kindCheck, text) }
 	return c
 }
@@ -63,11 +62,7 @@ func (d *Daemon) newChecks() *checkRunner {
 // confinement says what a command is killed with, for people: its cgroup, or
 // its process group and why not its cgroup.
 func (c *checkRunner) confinement() string {
-	err := c.noCgroups
-	if c.cgroups != nil {
-		err = c.cgroups.Err()
-	}
-	if err != nil {
+	if err := c.exec.Confinement(); err != nil {
 		return "process group (no cgroup: " + err.Error() + ")"
 	}
 	return "cgroup"
@@ -81,6 +76,18 @@ func (c *checkRunner) tellConfinement() {
 		})
 	}
 }
+
+// inProcess runs commands as children of this process, without cgroups.
+type inProcess struct{}
+
+func (inProcess) Execute(ctx context.Context, spec healthcheck.ExecSpec) healthcheck.Outcome {
+	return healthcheck.Execute(ctx, spec)
+}
+func (inProcess) Release(string) {}
+func (inProcess) Confinement() error {
+	return errors.New("commands are run by the daemon's own process")
+}
+func (inProcess) Close() error { return nil }
 
 // sameRun reports whether two configurations run the same check; the weights,
 // and what it counts as before its first verdict, are the instances' business.
@@ -141,8 +148,9 @@ func (c *checkRunner) start(check config.Check, together int) {
 		}
 		spec.Probe = p
 	default:
-		// Without a cgroup the process group has to do; Cgroups.Err says why.
-		spec.Cgroup, _ = c.cgroups.Make(check.Name)
+		c.made++
+		// A check that is started anew may meet the last run of the one before.
+		spec.Executor, spec.Cell = c.exec, fmt.Sprintf("%s.%d", check.Name, c.made)
 	}
 	r.run = healthcheck.New(spec, func(result healthcheck.Result) {
 		if r.ctx.Err() != nil {
@@ -157,7 +165,9 @@ func (c *checkRunner) start(check config.Check, together int) {
 	c.wg.Go(func() {
 		r.run.Run(r.ctx)
 		r.hands.Wait()
-		_ = spec.Cgroup.Close() // what is left of it goes with that of all checks
+		if spec.Cell != "" {
+			c.exec.Release(spec.Cell)
+		}
 	})
 }
 
@@ -186,7 +196,7 @@ func (c *checkRunner) once(ctx context.Context, name string, env []string) (r he
 var errCheckGone = errors.New("the check was stopped meanwhile: by a reload, or because vrrpd stops")
 
 // stop ends every check and waits for them.
-func (c *checkRunner) stop() error {
+func (c *checkRunner) stop() {
 	c.mu.Lock()
 	for name, r := range c.running {
 		r.stop()
@@ -194,5 +204,4 @@ func (c *checkRunner) stop() error {
 	}
 	c.mu.Unlock()
 	c.wg.Wait()
-	return c.cgroups.Close()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"vrrpd/healthcheck"
 	"vrrpd/internal/beats"
 	"vrrpd/internal/config"
 	"vrrpd/internal/control"
@@ -43,6 +44,8 @@ type Options struct {
 	Observer Observer
 	// Handler makes what [http] serves; nil: nothing is served.
 	Handler func(*Daemon) http.Handler
+	// Exec runs the commands of checks and notifications; nil: this process does.
+	Exec healthcheck.Executor
 	// Ready is called once the daemon takes part in the election.
 	Ready func()
 }
@@ -60,6 +63,7 @@ type Daemon struct {
 	scribe   *scribe
 	notifier *notifier
 	checks   *checkRunner
+	exec     healthcheck.Executor
 	bonds    *bondWatch
 	desk     bondDesk
 	web      *web
@@ -81,7 +85,10 @@ type Daemon struct {
 // New returns a daemon that does nothing yet.
 func New(opts Options) *Daemon {
 	d := &Daemon{opts: opts, log: opts.Log, plan: opts.Plan, started: time.Now(), journal: newJournal()}
-	d.notifier = newNotifier(func(text string) {
+	if d.exec = opts.Exec; d.exec == nil {
+		d.exec = inProcess{}
+	}
+	d.notifier = newNotifier(d.exec, func(text string) {
 		d.scribe.tell(note{at: time.Now(), kind: kindWarning, level: levelWarn, text: text})
 	})
 	d.scribe = newScribe(opts.Log, d.journal, d.notifier)
@@ -266,10 +273,11 @@ func (d *Daemon) serve(stop, hurry context.Context, before past) error {
 	}
 	patience, patient := context.WithTimeout(hurry, settlePatience)
 	defer patient()
-	if left := d.checks.stop(); left != nil {
-		d.say(levelWarn, kindCheck, "a cgroup of the checks is left behind: "+left.Error())
-	}
+	d.checks.stop()
 	d.notifier.close(patience.Done())
+	if left := d.exec.Close(); left != nil {
+		d.say(levelWarn, kindCheck, left.Error())
+	}
 	listening.close(patience)
 	d.web.close()
 	d.background.Wait()

@@ -19,6 +19,7 @@ const notifyTimeout = 60 * time.Second
 // one at a time, in order, and the latest state wins. A state that was
 // overtaken while an earlier command ran is not told.
 type notifier struct {
+	exec    healthcheck.Executor
 	failed  func(text string)
 	timeout time.Duration
 	ctx     context.Context
@@ -43,9 +44,9 @@ type notifyQueue struct {
 	next *notification
 }
 
-func newNotifier(failed func(string)) *notifier {
+func newNotifier(exec healthcheck.Executor, failed func(string)) *notifier {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &notifier{failed: failed, timeout: notifyTimeout, ctx: ctx, cancel: cancel, queues: map[notifyKey]*notifyQueue{}}
+	return &notifier{exec: exec, failed: failed, timeout: notifyTimeout, ctx: ctx, cancel: cancel, queues: map[notifyKey]*notifyQueue{}}
 }
 
 // configure replaces the commands.
@@ -108,7 +109,7 @@ func (n *notifier) run(c config.Notify, what notification) {
 	if what.condition != "" {
 		command = append(command, what.condition, what.turned)
 	}
-	out := healthcheck.Execute(n.ctx, healthcheck.ExecSpec{Command: command, Timeout: n.timeout})
+	out := n.exec.Execute(n.ctx, healthcheck.ExecSpec{Command: command, Timeout: n.timeout})
 	if !out.Passed() {
 		text := "notification command " + c.Command[0] + " for " + what.name + " " + state + ": " + out.Detail()
 		if out.Output != "" {

@@ -24,7 +24,7 @@ type bell struct {
 
 func newBell(t *testing.T) *bell {
 	b := &bell{t: t, dir: t.TempDir()}
-	b.notifier = newNotifier(func(text string) {
+	b.notifier = newNotifier(inProcess{}, func(text string) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.failed = append(b.failed, text)

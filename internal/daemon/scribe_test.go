@@ -18,7 +18,7 @@ func testLog(w io.Writer) hclog.Logger {
 func TestScribeWrites(t *testing.T) {
 	var text strings.Builder
 	j := newJournal()
-	s := newScribe(testLog(&text), j, newNotifier(func(string) {}))
+	s := newScribe(testLog(&text), j, newNotifier(inProcess{}, func(string) {}))
 	at := time.Unix(1_800_000_000, 0)
 	s.tell(note{at: at, kind: kindTransition, level: levelInfo, instance: "web", from: "backup", to: "active", cause: "timeout", text: "no advertisement from anybody for 3.61s"})
 	s.tell(note{at: at, kind: kindCheck, level: levelWarn, check: "nginx", text: "check nginx is failing: exit status 2"})
@@ -45,7 +45,7 @@ func TestScribeWithABlockedLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &slowLog{gate: make(chan struct{})}
 		j := newJournal()
-		s := newScribe(testLog(log), j, newNotifier(func(string) {}))
+		s := newScribe(testLog(log), j, newNotifier(inProcess{}, func(string) {}))
 		s.tell(note{kind: kindWarning, text: "first"})
 		synctest.Wait() // it is being written
 		begin := time.Now()

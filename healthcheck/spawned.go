@@ -1,0 +1,114 @@
+package healthcheck
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"syscall"
+)
+
+// spawnFD is the descriptor that the process of a Spawner finds its socket at.
+const spawnFD = 3
+
+// spawnMemory is when the garbage collector of that process begins to work, in
+// bytes: it has little to do otherwise, and cannot while something is forked.
+const spawnMemory = 64 << 20
+
+// Spawned is the main function of the process that a [Spawner] starts. It runs
+// what it is asked to until the other side of its socket is closed, for whatever
+// reason, and kills what runs then.
+func Spawned() error {
+	// Who stops the daemon may signal its whole group, or its whole cgroup. The
+	// daemon decides when this process ends. Taken, not ignored: what is ignored
+	// stays so in commands.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
+	// Each processor of the scheduler may be taken by a fork that takes long.
+	runtime.GOMAXPROCS(max(8, 4*runtime.NumCPU()))
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(spawnMemory)
+	// A daemon that the kernel shall not kill for want of memory is one thing,
+	// commands of whoever else are another. It fails where it is not needed.
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("0"), 0)
+
+	f := os.NewFile(spawnFD, "spawner")
+	syscall.CloseOnExec(spawnFD)
+	conn, err := net.FileConn(f)
+	f.Close()
+	if err != nil {
+		return fmt.Errorf("the socket of the process that started this one: %w", err)
+	}
+	unix, ok := conn.(*net.UnixConn)
+	if !ok {
+		return fmt.Errorf("descriptor %d is no unix socket", spawnFD)
+	}
+	serveWire(newWire(unix), NewLocal())
+	return nil
+}
+
+// serveWire executes orders until the connection ends.
+func serveWire(w *wire, local Executor) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	defer func() {
+		cancel()
+		running.Wait()
+		_ = local.Close() // nobody is left to be told
+		w.conn.Close()
+	}()
+	tell := func(r report) {
+		r.Loose = ""
+		if err := local.Confinement(); err != nil {
+			r.Loose = err.Error()
+		}
+		if w.send(r) != nil {
+			_ = w.conn.CloseRead() // which ends the reading below
+		}
+	}
+	tell(report{Hello: true})
+	var mu sync.Mutex
+	ends := map[uint64]context.CancelFunc{}
+	for {
+		var o order
+		if w.in.Decode(&o) != nil {
+			return
+		}
+		switch {
+		case o.Run != nil:
+			each, end := context.WithCancel(ctx)
+			mu.Lock()
+			ends[o.ID] = end
+			mu.Unlock()
+			running.Go(func() {
+				defer func() {
+					mu.Lock()
+					delete(ends, o.ID)
+					mu.Unlock()
+					end()
+				}()
+				spec := o.Run.spec()
+				spec.Overdue = func(out Outcome) { tell(report{ID: o.ID, Overdue: true, Outcome: out.wire()}) }
+				out := local.Execute(each, spec)
+				tell(report{ID: o.ID, Outcome: out.wire()})
+				if out.Gone != nil {
+					go func() { // it may take for ever
+						<-out.Gone
+						tell(report{ID: o.ID, Gone: true})
+					}()
+				}
+			})
+		case o.Cancel:
+			mu.Lock()
+			if end := ends[o.ID]; end != nil {
+				end()
+			}
+			mu.Unlock()
+		case o.Release != "":
+			running.Go(func() { local.Release(o.Release) })
+		}
+	}
+}

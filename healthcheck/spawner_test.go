@@ -1,0 +1,217 @@
+package healthcheck
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+func spawner(t *testing.T) *Spawner {
+	t.Helper()
+	s := NewSpawner(spawnedName)
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if out := s.Execute(context.Background(), ExecSpec{Command: sh("exit 0")}); out.Err != errSpawnerClosed {
+			t.Errorf("after Close: %s", out.Detail())
+		}
+	})
+	return s
+}
+
+// process is that of a spawner, which has run something.
+func (s *Spawner) process(t *testing.T) int {
+	t.Helper()
+	out := s.Execute(t.Context(), ExecSpec{Command: sh("echo $PPID"), Timeout: 30 * time.Second})
+	pid, err := strconv.Atoi(out.Output)
+	if err != nil || pid == os.Getpid() {
+		t.Fatalf("%s: %q is not the process of a spawner", out.Detail(), out.Output)
+	}
+	return pid
+}
+
+// What a command does and is told is the same, whoever forks it.
+func TestSpawnerIsLikeExecute(t *testing.T) {
+	s := spawner(t)
+	me := &Credential{User: "me", UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Home: "/"}
+	for name, spec := range map[string]ExecSpec{
+		"output":      {Command: sh("echo out; echo err >&2")},
+		"apart":       {Command: sh("echo err >&2; echo out"), Apart: true},
+		"status":      {Command: sh("exit 3")},
+		"signal":      {Command: sh("kill -TERM $$")},
+		"missing":     {Command: []string{"/nonexistent"}},
+		"empty":       {},
+		"environment": {Command: []string{"/usr/bin/env"}, Env: []string{"VRRPD_NODE=node1"}, RunAs: me},
+		"cut":         {Command: sh("yes | head -c 100000"), OutputLimit: 100},
+		"timeout":     {Command: sh("echo waiting; sleep 300"), Timeout: 200 * time.Millisecond},
+		"grace":       {Command: sh("trap 'echo bye; exit' TERM; while :; do :; done"), Timeout: 200 * time.Millisecond, Grace: time.Minute},
+		"ignored":     {Command: sh("grep SigIgn /proc/self/status")},
+		"input":       {Command: sh("cat; readlink /proc/self/fd/0; pwd")},
+	} {
+		if spec.Timeout == 0 {
+			spec.Timeout = 30 * time.Second
+		}
+		overdue := [2]bool{}
+		spec.Overdue = func(Outcome) { overdue[0] = true }
+		want := Execute(t.Context(), spec)
+		spec.Overdue = func(o Outcome) { overdue[1] = o.Ending == TimedOut }
+		got := s.Execute(t.Context(), spec)
+		if got.Detail() != want.Detail() || got.Ending != want.Ending || got.Cut != want.Cut || overdue[0] != overdue[1] || got.Gone != nil {
+			t.Errorf("%s: %s, overdue %v; want %s, %v", name, got.Detail(), overdue[1], want.Detail(), overdue[0])
+		}
+		if diff := cmp.Diff(want.Output, got.Output); diff != "" {
+			t.Errorf("%s: output (-want +got):\n%s", name, diff)
+		}
+		if got.Duration <= 0 && got.Ending != NotStarted || got.Duration < spec.Timeout && got.Ending == TimedOut {
+			t.Errorf("%s: took %v", name, got.Duration)
+		}
+	}
+}
+
+func TestSpawnerRunsManyAtOnce(t *testing.T) {
+	s := spawner(t)
+	var all sync.WaitGroup
+	for i := range 100 {
+		all.Go(func() {
+			want := fmt.Sprint(i)
+			if out := s.Execute(t.Context(), ExecSpec{Command: sh("sleep 0.1; echo " + want), Timeout: time.Minute, Cell: "n" + want}); out.Output != want {
+				t.Errorf("%d: %s, %q", i, out.Detail(), out.Output)
+			}
+			s.Release("n" + want)
+		})
+	}
+	all.Wait()
+	t.Logf("cgroups: %v", s.Confinement())
+}
+
+func TestSpawnerCancels(t *testing.T) {
+	s := spawner(t)
+	mark := filepath.Join(t.TempDir(), "started")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan Outcome)
+	go func() {
+		done <- s.Execute(ctx, ExecSpec{Command: sh(`trap "" TERM; echo $$ > "$0.new"; mv "$0.new" "$0"; sleep 300`, mark), Timeout: time.Hour, Grace: time.Hour})
+	}()
+	eventually(t, "started", func() bool { _, err := os.Stat(mark); return err == nil })
+	cancel()
+	if out := <-done; out.Ending != Cancelled {
+		t.Errorf("ended with %s", out.Detail())
+	}
+	pid, err := os.ReadFile(mark)
+	if err != nil {
+		t.Fatal(err)
+	}
+	groupGone(t, string(pid))
+	if out := s.Execute(ctx, ExecSpec{Command: sh("exit 0")}); out.Ending != Cancelled {
+		t.Errorf("with a context already over: %s", out.Detail())
+	}
+}
+
+// A process that is killed is replaced, and what it ran is run once more.
+func TestSpawnerOutlivesItsProcess(t *testing.T) {
+	s := spawner(t)
+	pid := s.process(t)
+	mark := filepath.Join(t.TempDir(), "runs")
+	done := make(chan Outcome)
+	go func() {
+		done <- s.Execute(t.Context(), ExecSpec{Command: sh(`echo $$ >> "$0"; test $(wc -l < "$0") = 2 || sleep 300; echo twice`, mark), Timeout: time.Minute})
+	}()
+	eventually(t, "begun", func() bool { b, err := os.ReadFile(mark); return err == nil && strings.HasSuffix(string(b), "\n") })
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if out := <-done; out.Output != "twice" {
+		t.Errorf("%s, %q", out.Detail(), out.Output)
+	}
+	if again := s.process(t); again == pid {
+		t.Error("it is the same process")
+	}
+}
+
+// A process that hangs, as one does whose fork waits for a file system, delays
+// no verdict, and is replaced.
+func TestSpawnerDoesNotWaitForAProcessThatHangs(t *testing.T) {
+	s := spawner(t)
+	s.patience = time.Second
+	pid := s.process(t)
+	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	var told time.Duration
+	out := s.Execute(t.Context(), ExecSpec{Command: sh("exit 0"), Timeout: 300 * time.Millisecond, Overdue: func(o Outcome) { told = o.Duration }})
+	if out.Ending != TimedOut || told < 300*time.Millisecond || time.Since(start) < told+s.patience/2 || time.Since(start) > 20*time.Second {
+		t.Errorf("%s after %v; overdue after %v", out.Detail(), time.Since(start), told)
+	}
+	s.patience = spawnPatience
+	if again := s.process(t); again == pid {
+		t.Error("it is the same process")
+	}
+	eventually(t, "rid of the process", func() bool { return unix.Kill(pid, 0) != nil })
+}
+
+// Whoever asks ends without a word: nothing is left.
+func TestSpawnerEndsWithItsParent(t *testing.T) {
+	mark := filepath.Join(t.TempDir(), "started")
+	cmd := exec.Command(os.Args[0], mark)
+	cmd.Env = []string{helper + "=spawner"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	var group string
+	eventually(t, "started", func() bool {
+		b, err := os.ReadFile(mark)
+		group = string(b)
+		return err == nil && strings.HasSuffix(group, "\n")
+	})
+	leader, err := strconv.Atoi(strings.TrimSpace(group))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var spawned int
+	for _, p := range processes(t) {
+		if p.pid == leader {
+			spawned = p.ppid
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	groupGone(t, group)
+	eventually(t, "rid of the process that ran it", func() bool {
+		for _, p := range processes(t) {
+			if p.pid == spawned && p.state != "Z" {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// It has no signal end it: the daemon does.
+func TestSpawnedIgnoresWhatIsMeantForTheDaemon(t *testing.T) {
+	s := spawner(t)
+	pid := s.process(t)
+	for _, sig := range []syscall.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP} {
+		if err := unix.Kill(pid, sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if again := s.process(t); again != pid {
+		t.Error("it is another process")
+	}
+}
