@@ -15,7 +15,8 @@ var checkTable = &table{name: "check.NAME", about: "A health check, which instan
 	{name: "route", kind: kindProbe, shy: true, sample: `"0.0.0.0/0"`, about: "Passes while there is such a route, with carrier. Changes are noticed at once."},
 	{name: "bond", kind: kindProbe, shy: true, sample: `"bond1"`, about: "Passes while the bond is healthy, as [bond.NAME] has it: for one that the instance does not run over. Changes are noticed at once."},
 	{name: "grpc", kind: kindProbe, shy: true, sample: `"127.0.0.1:50051"`, about: "Passes if a gRPC server says that it, or one of its services, is serving."},
-	{name: "unit", unbuilt: true}, {name: "dns", unbuilt: true},
+	{name: "unit", kind: kindProbe, shy: true, sample: `"nginx.service"`, about: "Passes while a unit of systemd is active. Changes are noticed at once."},
+	{name: "dns", unbuilt: true},
 	{name: "interval", kind: kindDuration, def: `"1s"`, low: 10 * time.Millisecond, top: day, sample: `"2s"`,
 		about: "From the start of one run to the start of the next. If a run takes longer, the next is skipped. Many checks are spread over it."},
 	{name: "timeout", kind: kindDuration, when: "the interval", low: 10 * time.Millisecond, top: day, sample: `"1s"`,
@@ -121,6 +122,10 @@ var routeTable = &table{name: "check.NAME.route", about: "A route of the kernel.
 	{name: "via", kind: kindString, when: "any, or none", sample: `"192.168.1.1"`, limits: "an address", about: "The gateway it must lead over."},
 	{name: "device", kind: kindString, when: "any", sample: `"eth0"`, limits: "a Linux interface name", about: "The interface it must lead over."},
 	{name: "table", kind: kindInteger, def: "254", min: 1, max: 1<<32 - 1, limits: "with a prefix", about: "The routing table it must be in. 254 is the main table."},
+}}
+
+var unitTable = &table{name: "check.NAME.unit", about: "A unit of systemd. A string in its place is the name.", keys: []key{
+	{name: "name", kind: kindString, required: true, sample: `"nginx.service"`, limits: "no template", about: "Which unit. Without a type at its end it is a service."},
 }}
 
 var bondCheckTable = &table{name: "check.NAME.bond", about: "The health of a bond. A string in its place is the name.", keys: []key{

@@ -283,7 +283,8 @@ var innerTables = []struct {
 	table *table
 }{
 	{checkTable, "tcp", tcpTable}, {checkTable, "http", httpCheckTable}, {checkTable, "icmp", icmpTable}, {checkTable, "arp", arpTable}, {checkTable, "file", fileTable}, {checkTable, "process", processTable},
-	{checkTable, "interface", interfaceTable}, {checkTable, "route", routeTable}, {checkTable, "bond", bondCheckTable}, {checkTable, "grpc", grpcTable},
+	{checkTable, "interface", interfaceTable}, {checkTable, "route", routeTable}, {checkTable, "bond", bondCheckTable}, {checkTable, "unit", unitTable},
+	{checkTable, "grpc", grpcTable},
 	{instanceTable, "addresses", addressTable}, {instanceTable, "track", trackTable}, {instanceTable, "unicast", unicastTable},
 	{instanceTable, "auth", authTable}, {instanceTable, "announce", announceTable},
 }

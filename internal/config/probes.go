@@ -86,6 +86,11 @@ var probeKinds = []probeKind{
 		}
 		return literals{"to": to, "via": litAddress(s.Via), "device": lit(s.Device), "table": litNumber(s.Table)}
 	}, map[string]string{"prefix": "to", "address": "to"}),
+	kindOf(unitTable, "name", func(r probeReader) probe.Unit {
+		return probe.Unit{Name: r.text("name")}
+	}, func(s probe.Unit) literals {
+		return literals{"name": text(s.Name)}
+	}, nil),
 	kindOf(grpcTable, "address", func(r probeReader) probe.GRPC {
 		return probe.GRPC{Address: r.text("address"), Service: r.text("service"), Secure: r.boolean("tls"), TLS: r.tls(), Source: r.address("source"), Device: r.text("device")}
 	}, func(s probe.GRPC) literals {

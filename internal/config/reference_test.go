@@ -109,6 +109,8 @@ arp = { address = "192.0.2.1", device = "eth0", source = "192.0.2.8" }
 grpc = "127.0.0.1:50051"
 [check.rpcs]
 grpc = { address = "rpc.example.net:443", service = "a.B", tls = true, server_name = "b.example.net", insecure = true }
+[check.service]
+unit = "nginx.service"
 [check.nginx]
 process = "nginx"
 [check.app]
@@ -139,7 +141,7 @@ vrid = 1
 version = 2
 addresses = ["192.0.2.1", { address = "192.0.2.2/24", label = "bond0:0" }, { address = "192.0.2.3/24", interface = "bond0.5", label = "bond0.5:x" }]
 extra_addresses = ["fe80::1/64"]
-track = [{ check = "a.b", weight = -5 }, "db", "plain", { check = "plugin", warning_weight = 0 }, "nginx", "app", "pid", "page", "pages", "local", "loose", "rpc", "rpcs", "gateway", "ping", "witness", "mark", "fresh", "number",
+track = [{ check = "a.b", weight = -5 }, "db", "plain", { check = "plugin", warning_weight = 0 }, "nginx", "app", "pid", "page", "pages", "local", "loose", "service", "rpc", "rpcs", "gateway", "ping", "witness", "mark", "fresh", "number",
   "up", "way", "default", "bond1", "bond2"]
 auth = { type = "pass", password_file = "/etc/vrrpd/pass" }
 unicast = { source = "192.0.2.8", peers = ["192.0.2.9"] }
