@@ -130,6 +130,31 @@ func waitTold(t *testing.T, file, line string) {
 	})
 }
 
+// TestFaultPartition parts the two without taking a carrier from either (a
+// trunk between two switches), until both are active, and heals it. Whichever
+// hears the other first, there is one owner, and the client that listened to
+// the other one is told at once: not when its ARP cache has run out.
+func TestFaultPartition(t *testing.T) {
+	t.Parallel()
+	duos := duosOf(t, 100*time.Millisecond, "", [2]string{"vrrpd", "vrrpd"}, [2]string{"keepalived", "vrrpd"})
+	for range 3 {
+		for _, p := range duos {
+			cut := time.Now()
+			p.sw.Block(p.a.host, p.b.host)
+			p.sw.Block(p.b.host, p.a.host)
+			p.answered(p.b, cut, 20*time.Second)
+			time.Sleep(1500 * time.Millisecond) // b has announced for the last time
+			healed := time.Now()
+			p.sw.Unblock()
+			p.oneOwner(p.a, 10*time.Second)
+			p.tell("a partition heals", healed)
+			if seen := p.echo.Since(healed); seen.LongestGap > unnoticed {
+				t.Errorf("%s: noticed: %s", p.name, seen)
+			}
+		}
+	}
+}
+
 // TestFaultOneWayYields is the other half of case 68: the better node is deaf
 // to the one that serves. It takes over, and the one that hears it yields.
 func TestFaultOneWayYields(t *testing.T) {

@@ -23,6 +23,7 @@ func (r *Router) advertInActive(now Instant, a Received) {
 		if r.releases.take(now, r.cfg.AdvertInterval, releaseAnswers) {
 			r.readvertise(now)
 		}
+		r.announceAgain(now) // whoever leaves was active, and has announced
 	case a.Source == r.source:
 		r.noteRival(now, a, CauseSameAddress)
 	case a.Priority > own:
@@ -37,8 +38,16 @@ func (r *Router) advertInActive(now Instant, a Received) {
 	}
 }
 
+// yield follows a better router. That one may never have heard us: when a
+// partition heals, whoever is heard first decides, and if it is the better one
+// it learns nothing of the neighbours that were told ours was the address. So
+// we advertise once more, which it answers like any that loses: by telling
+// everybody again. On the wire this is an advertisement that crossed its own.
 func (r *Router) yield(a Received, cause Cause) {
 	own := r.Priority()
+	if r.mute == 0 {
+		r.sendAt(own, a.Interval)
+	}
 	r.active = ActiveRouter{Address: a.Source, Priority: a.Priority, Interval: a.Interval, Heard: a.At}
 	r.becomeBackup(a.At, a.Interval, r.linger(), Record{Cause: cause, Peer: a.Source, Priority: a.Priority, Own: own})
 }
@@ -55,15 +64,21 @@ func (r *Router) losingAdvert(now Instant, a Received) {
 	if (r.cfg.Version == V3 || !r.cfg.Strict) && r.losing.take(now, r.cfg.AdvertInterval, 1) {
 		r.send(r.Priority())
 	}
-	if r.announced == 0 || now.Sub(r.announced) >= announceGap {
-		r.announced = now
-		r.do(Action{Kind: ActionAnnounce})
-	}
+	r.announceAgain(now)
 	cause := CauseDualActive
 	if a.Priority == PriorityOwner {
 		cause = CauseOwnerConflict
 	}
 	r.noteRival(now, a, cause)
+}
+
+// announceAgain tells the neighbours once more whose the addresses are, unless
+// that was done because of somebody else just before.
+func (r *Router) announceAgain(now Instant) {
+	if r.mute == 0 && (r.announced == 0 || now.Sub(r.announced) >= announceGap) {
+		r.announced = now
+		r.do(Action{Kind: ActionAnnounce})
+	}
 }
 
 // An allowance limits answers to a number in each interval.

@@ -82,7 +82,8 @@ type Received struct {
 type ActionKind uint8
 
 const (
-	// ActionSendAdvert: send an advertisement of the action's priority.
+	// ActionSendAdvert: send an advertisement of the action's priority, that
+	// says the action's interval.
 	ActionSendAdvert ActionKind = iota + 1
 	// ActionSetTimer: send EventTimer at the action's instant. It replaces the timer set before.
 	ActionSetTimer
@@ -107,6 +108,7 @@ const (
 type Action struct {
 	Kind     ActionKind
 	Priority uint8         // ActionSendAdvert
+	Interval time.Duration // ActionSendAdvert
 	At       Instant       // ActionSetTimer
 	Linger   time.Duration // ActionReleaseAddresses
 	Record   Record        // ActionReport

@@ -176,3 +176,49 @@ func TestGroupThatCannotResume(t *testing.T) {
 	g.wait(3609375*time.Microsecond - 721875*time.Microsecond)
 	g.step(0, Event{Kind: EventTimer}, "0:stop 0:adv(100) 0:hold 0:announce 0:timer(1000.000) 0:active(timeout) 1:adv(100) 1:hold 1:announce 1:timer(200.000) 1:active(timeout)")
 }
+
+// When a partition heals, the better router may be heard first: the other one
+// gives way before it has said a word. It says one then, and the better one,
+// which knew of nothing, tells the neighbours again whose the addresses are.
+func TestGivesWayWithALastWord(t *testing.T) {
+	winner, loser := newScript(t, priority(150)), newScript(t)
+	for _, s := range []*script{winner, loser} {
+		s.becomeActive()
+		s.wait(time.Second)
+	}
+	loser.hear(peer, 150, "adv(100) timer(3609.375) release backup(higher_priority)")
+	winner.hear(lower, 100, "adv(150) announce")
+
+	// It says the better one's interval: whoever follows the last word for a
+	// moment, with a shorter one, would take over from the better router.
+	loser = newScript(t, every(50*ms))
+	loser.becomeActive()
+	found := false
+	for _, a := range loser.r.Step(loser.now, Event{Kind: EventAdvert, Advert: Received{Source: netip.MustParseAddr(peer), Priority: 150, At: loser.now, Interval: 3 * time.Second}}) {
+		if a.Kind == ActionSendAdvert {
+			found = true
+			if a.Interval != 3*time.Second {
+				t.Errorf("it says %s", a.Interval)
+			}
+		}
+	}
+	if !found {
+		t.Error("it says nothing")
+	}
+
+	// A follower of a group says priority 0 instead; that means the same.
+	winner = newScript(t, priority(150))
+	winner.becomeActive()
+	winner.wait(time.Second)
+	winner.hear(lower, 0, "adv(150) timer(1000.000) announce")
+
+	// Without a carrier nobody would hear it.
+	loser = newScript(t)
+	loser.becomeActive()
+	loser.quietly(Event{Kind: EventFault, Reasons: []string{"eth0: no carrier"}, Brief: true})
+	for _, a := range loser.r.Step(loser.now, Event{Kind: EventAdvert, Advert: Received{Source: netip.MustParseAddr(peer), Priority: 150, At: loser.now, Interval: time.Second}}) {
+		if a.Kind == ActionSendAdvert {
+			t.Error("it speaks without a carrier")
+		}
+	}
+}

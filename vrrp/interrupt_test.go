@@ -142,7 +142,7 @@ func TestCase70FrozenWhileActive(t *testing.T) {
 	s = newScript(t)
 	s.becomeActive()
 	s.wait(10 * time.Second)
-	s.hear(lower, 0, "adv(100) timer(1000.000)")
+	s.hear(lower, 0, "adv(100) timer(1000.000) announce")
 	s.state(Active)
 }
 
@@ -154,7 +154,7 @@ func TestResumption(t *testing.T) {
 	// It is Active like any other.
 	s.hear(lower, 90, "adv(100) announce")
 	s.wait(100 * ms)
-	s.hear(peer, 200, "timer(3609.375) release backup(higher_priority)")
+	s.hear(peer, 200, "adv(100) timer(3609.375) release backup(higher_priority)")
 
 	s = newScript(t)
 	s.quietly(Event{Kind: EventFault, Reasons: []string{"eth0 is down"}, Silent: true})

@@ -258,7 +258,7 @@ func TestCase48PriorityZeroInActive(t *testing.T) {
 		s := newScript(t, v)
 		s.becomeActive()
 		s.wait(300 * ms)
-		s.hear(peer, 0, "adv(100) timer(1000.000)")
+		s.hear(peer, 0, "adv(100) timer(1000.000) announce")
 	}
 }
 
@@ -337,7 +337,7 @@ func TestCase51LosingAdvertAnnouncesAgain(t *testing.T) {
 func TestCase52HigherInActive(t *testing.T) {
 	s := newScript(t, priority(30))
 	s.becomeActive()
-	s.hear(peer, 100, "timer(3882.812) release backup(higher_priority)")
+	s.hear(peer, 100, "adv(30) timer(3882.812) release backup(higher_priority)")
 	s.hear(peer, 100, "timer(3882.812)")
 }
 
@@ -347,7 +347,7 @@ func TestCase53TieBreak(t *testing.T) {
 	s.hear(lower, 100, "adv(100) announce")
 	s.hear("192.0.2.100", 100, "") // our own address: somebody else's mistake
 	s.state(Active)
-	s.hear(peer, 100, "timer(3609.375) release backup(higher_address)")
+	s.hear(peer, 100, "adv(100) timer(3609.375) release backup(higher_address)")
 }
 
 func TestCase54TieBreakIsUnsigned(t *testing.T) {
@@ -374,7 +374,7 @@ func TestCase54TieBreakIsUnsigned(t *testing.T) {
 func TestCase55NoPreemptStillYields(t *testing.T) {
 	s := newScript(t, noPreempt)
 	s.becomeActive()
-	s.hear(peer, 101, "timer(3609.375) release backup(higher_priority)")
+	s.hear(peer, 101, "adv(100) timer(3609.375) release backup(higher_priority)")
 }
 
 func TestCase56ActiveShutdown(t *testing.T) {
@@ -437,7 +437,7 @@ func TestCase61OwnerConflict(t *testing.T) {
 	s.hear(lower, 255, "adv(255) announce")
 	s.wait(time.Second)
 	s.hear(lower, 255, "adv(255) announce note(owner_conflict)")
-	s.hear(peer, 255, "note(owner_conflict) timer(3003.906) release backup(higher_address)")
+	s.hear(peer, 255, "note(owner_conflict) adv(255) timer(3003.906) release backup(higher_address)")
 }
 
 func TestCase62StaleTimer(t *testing.T) {

@@ -90,9 +90,12 @@ func (r *Router) preempts() bool {
 
 func (r *Router) do(a Action) { r.actions = append(r.actions, a) }
 
-func (r *Router) send(priority uint8) {
+func (r *Router) send(priority uint8) { r.sendAt(priority, r.cfg.AdvertInterval) }
+
+// sendAt has an advertisement sent that promises the next one after an interval.
+func (r *Router) sendAt(priority uint8, interval time.Duration) {
 	r.spoke = r.now
-	r.do(Action{Kind: ActionSendAdvert, Priority: priority})
+	r.do(Action{Kind: ActionSendAdvert, Priority: priority, Interval: interval})
 }
 
 func (r *Router) setTimer(at Instant) {

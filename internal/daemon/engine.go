@@ -113,7 +113,7 @@ func (e *engine) step(now vrrp.Instant, inst *instance, ev vrrp.Event) {
 func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {
 	switch a.Kind {
 	case vrrp.ActionSendAdvert:
-		e.send(inst, a.Priority)
+		e.send(inst, a.Priority, a.Interval)
 	case vrrp.ActionSetTimer:
 		e.timers.set(inst, a.At)
 	case vrrp.ActionStopTimer:
@@ -159,12 +159,12 @@ func (e *engine) save() {
 }
 
 // send queues an advertisement to every destination.
-func (e *engine) send(inst *instance, priority uint8) {
+func (e *engine) send(inst *instance, priority uint8, interval time.Duration) {
 	p := inst.port
 	if p == nil || p.wire == nil || !inst.router.Source().IsValid() {
 		return // a fault says so already
 	}
-	frames := inst.frames(priority)
+	frames := inst.frames(priority, interval)
 	for n, dst := range inst.destinations {
 		p.wire.Queue(inst.router.Source(), dst, frames[n])
 		p.queued = append(p.queued, inst)

@@ -277,6 +277,6 @@ func TestPathsDoNotAllocate(t *testing.T) {
 func TestFlushSendsWhatOrdersCause(t *testing.T) {
 	s := started(t, oneInstance)
 	s.activate("web")
-	s.do(func() { s.e.then(func() { s.e.send(s.inst("web"), 100) }) })
+	s.do(func() { s.e.then(func() { s.e.send(s.inst("web"), 100, time.Second) }) })
 	s.got("eth0#2: vrid 51 advertises 100")
 }

@@ -123,6 +123,7 @@ func TestGroupYieldsTogether(t *testing.T) {
 	s.activate("web", "db")
 	s.hear(advert{from: peer, vrid: 52, priority: 200, vips: addrs("192.0.2.101")})
 	s.got(`
+		eth0#2: vrid 52 advertises 100
 		eth0#2: vrid 51 advertises 0
 		saved
 		drop db 192.0.2.101/24

@@ -177,12 +177,13 @@ func (i *instance) advertisesNext() bool {
 // frames returns the advertisement of a priority, encoded once for each
 // destination, since the checksum covers it in most forms. The bytes are
 // never changed once made, so that they may wait in a queue.
-func (i *instance) frames(priority uint8) [][]byte {
-	if i.adverts != nil && i.advertPrio == priority {
+func (i *instance) frames(priority uint8, interval time.Duration) [][]byte {
+	rc := i.router.Config()
+	usual := interval == rc.AdvertInterval
+	if usual && i.adverts != nil && i.advertPrio == priority {
 		return i.adverts
 	}
-	rc := i.router.Config()
-	a := vrrp.Advert{Version: rc.Version, VRID: rc.VRID, Priority: priority, Interval: rc.AdvertInterval, Addresses: rc.Addresses, Checksum: i.form}
+	a := vrrp.Advert{Version: rc.Version, VRID: rc.VRID, Priority: priority, Interval: interval, Addresses: rc.Addresses, Checksum: i.form}
 	if i.cfg.Password != "" {
 		a.AuthType, a.AuthData = vrrp.AuthPass, vrrp.PasswordData(i.cfg.Password)
 	}
@@ -190,7 +191,7 @@ func (i *instance) frames(priority uint8) [][]byte {
 	for n, dst := range i.destinations {
 		frames[n] = a.Append(nil, i.router.Source(), dst)
 	}
-	if priority != vrrp.PriorityRelease { // which is sent once, between two that are sent often
+	if usual && priority != vrrp.PriorityRelease { // which is sent once, between two that are sent often
 		i.adverts, i.advertPrio = frames, priority
 	}
 	return frames

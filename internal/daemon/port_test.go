@@ -148,7 +148,7 @@ func TestQueueGoesWithItsSocket(t *testing.T) {
 		ifaces := maps.Clone(s.e.ifaces)
 		ifaces["eth0"] = eth0
 		s.e.interfaces(s.now, ifaces)
-		s.e.send(s.inst("db"), 100)
+		s.e.send(s.inst("db"), 100, time.Second)
 		s.wires["eth0 ipv4"].fail = map[int]error{0: errTest}
 	})
 	if web, db := s.inst("web").sendFailed, s.inst("db").sendFailed; web != 0 || db != 1 {

@@ -175,6 +175,44 @@ func carp(p []byte) []byte {
 	return p
 }
 
+// Who gives way says the interval of the router that it gives way to, once,
+// and its own with all else. Version 2 hears nobody of another interval, so
+// nobody drops that word for it.
+func TestLastWordSaysTheOthersInterval(t *testing.T) {
+	for name, c := range map[string]struct {
+		config string
+		heard  advert
+		say    time.Duration
+	}{
+		"version 3":                    {oneInstance, advert{interval: 3 * time.Second}, 3 * time.Second},
+		"version 2, with a password":   {version2("1s", "secret"), advert{version: 2, password: "secret"}, time.Second},
+		"version 2, the other differs": {version2("1s", ""), advert{version: 2, interval: 3 * time.Second}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := started(t, c.config)
+			s.activate("web")
+			inst, eth0 := s.inst("web"), s.wires["eth0 ipv4"]
+			sent, said := inst.sent, eth0.advert
+			c.heard.from, c.heard.priority = peer, 200
+			s.hear(c.heard)
+			s.hear(c.heard) // and not again
+			if c.say == 0 {
+				if inst.sent != sent || inst.router.State() != vrrp.Active {
+					t.Errorf("%s, %d sent", inst.router.State(), inst.sent-sent)
+				}
+				return
+			}
+			if last := eth0.advert; inst.sent != sent+1 || last.Interval != c.say || last.Priority != 100 || last.AuthData != said.AuthData {
+				t.Errorf("%d sent, the last one %+v", inst.sent-sent, last)
+			}
+			s.activate("web")
+			if eth0.advert.Interval != time.Second {
+				t.Errorf("active again it says %s", eth0.advert.Interval)
+			}
+		})
+	}
+}
+
 // The form of checksum that a peer sends is the one to answer in. It is kept
 // for the next run.
 func TestChecksumIsLearned(t *testing.T) {
@@ -182,7 +220,7 @@ func TestChecksumIsLearned(t *testing.T) {
 	form := func() vrrp.ChecksumForm {
 		var a vrrp.Advert
 		inst := s.inst("web")
-		if r := vrrp.Decode(vrrp.Datagram{Src: inst.router.Source(), Dst: transport.GroupIPv4, TTL: 255, Message: inst.frames(100)[0]}, &a); r != vrrp.Accepted {
+		if r := vrrp.Decode(vrrp.Datagram{Src: inst.router.Source(), Dst: transport.GroupIPv4, TTL: 255, Message: inst.frames(100, inst.router.Config().AdvertInterval)[0]}, &a); r != vrrp.Accepted {
 			t.Fatal(r)
 		}
 		return a.Checksum

@@ -179,7 +179,7 @@ func (j *judge) action(m *member, a *vrrp.Action) {
 	now := j.s.now
 	switch a.Kind {
 	case vrrp.ActionSendAdvert:
-		j.sends(m, a.Priority)
+		j.sends(m, a.Priority, a.Interval)
 	case vrrp.ActionSetTimer:
 		earliest := now
 		if j.event.Kind == vrrp.EventAdvert {
@@ -221,7 +221,7 @@ func (j *judge) action(m *member, a *vrrp.Action) {
 	}
 }
 
-func (j *judge) sends(m *member, priority uint8) {
+func (j *judge) sends(m *member, priority uint8, interval time.Duration) {
 	now, v, cfg := j.s.now, &m.notes, m.Config()
 	if priority == vrrp.PriorityRelease {
 		if v.state != vrrp.Active && !j.event.Leave {
@@ -241,8 +241,15 @@ func (j *judge) sends(m *member, priority uint8) {
 	if j.event.Kind == vrrp.EventPriority {
 		want = j.event.Priority
 	}
+	promise := cfg.AdvertInterval
+	givesWay := v.state == vrrp.Active && !v.leaving && m.State() == vrrp.Backup && j.event.Kind == vrrp.EventAdvert
+	if givesWay {
+		promise = j.event.Advert.Interval
+	}
 	switch {
-	case m.State() != vrrp.Active:
+	case interval != promise:
+		j.fail(m, "promises the next advertisement after %s instead of %s", interval, promise)
+	case m.State() != vrrp.Active && !givesWay:
 		j.fail(m, "advertises as %s", m.State())
 	case m.RidesOut():
 		j.fail(m, "advertises without a carrier")
@@ -250,7 +257,7 @@ func (j *judge) sends(m *member, priority uint8) {
 		j.fail(m, "advertises priority %d while it hands over", priority)
 	case priority != want && cfg.Priority != vrrp.PriorityOwner:
 		j.fail(m, "advertises priority %d instead of %d", priority, want)
-	case j.event.Kind != vrrp.EventAdvert || v.state != vrrp.Active || v.leaving:
+	case j.event.Kind != vrrp.EventAdvert || v.state != vrrp.Active || v.leaving || givesWay:
 	case j.event.Advert.Priority > 0:
 		j.answer++
 		if v.answered > max(v.activeSince, v.changed) && now.Sub(v.answered) < m.lasts(cfg.AdvertInterval)-tick {
@@ -355,7 +362,10 @@ func (j *judge) yieldsTo(m *member, r *vrrp.Record) {
 	switch j.event.Kind {
 	case vrrp.EventAdvert:
 		j.yields++
-		frozen := j.s.now.Sub(v.spoke) >= m.lasts(3*m.Config().AdvertInterval)-tick
+		frozen := r.Cause == vrrp.CauseFrozen && j.s.now.Sub(v.spoke) >= m.lasts(3*m.Config().AdvertInterval)-tick
+		if !frozen && v.spoke != j.s.now {
+			j.fail(m, "gives way to %s without a last word: that one may not know that there were two", j.event.Advert.Source)
+		}
 		if a := j.event.Advert; !frozen && !better(a.Priority, a.Source, m.Priority(), m.Source()) {
 			j.fail(m, "with priority %d gives way to %s with %d", m.Priority(), a.Source, a.Priority)
 		}

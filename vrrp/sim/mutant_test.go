@@ -38,6 +38,13 @@ func lower(m *member, e *vrrp.Event) bool {
 }
 
 var mutants = []mutant{
+	done("a router gives way without a word", func(s *scenario, m *member, a *vrrp.Action) bool {
+		return a.Kind != vrrp.ActionSendAdvert || a.Priority == vrrp.PriorityRelease || m.State() != vrrp.Backup
+	}),
+	done("a last word says the router's own interval", func(s *scenario, m *member, a *vrrp.Action) bool {
+		a.Interval = m.Config().AdvertInterval
+		return true
+	}),
 	bent("priority 0 is ignored", func(_ *scenario, m *member, e *vrrp.Event) bool {
 		return !advert(m, e, vrrp.Backup) || e.Advert.Priority != vrrp.PriorityRelease
 	}),

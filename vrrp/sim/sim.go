@@ -317,7 +317,7 @@ func (n *Network) carryOut(m *member, a vrrp.Action) {
 	n.judge.action(m, &a)
 	switch a.Kind {
 	case vrrp.ActionSendAdvert:
-		n.send(m, a.Priority)
+		n.send(m, a.Priority, a.Interval)
 	case vrrp.ActionSetTimer:
 		m.deadline, m.armed = a.At, true
 		n.arm(m)
@@ -380,14 +380,14 @@ var (
 	group6 = netip.MustParseAddr("ff02::12")
 )
 
-func (n *Network) send(from *member, priority uint8) {
+func (n *Network) send(from *member, priority uint8, interval time.Duration) {
 	cfg := from.Config()
 	from.node.addresses[from.lan].note(n.now, from)
 	destination := group4
 	if cfg.Family == vrrp.IPv6 {
 		destination = group6
 	}
-	advert := vrrp.Advert{Version: cfg.Version, VRID: cfg.VRID, Priority: priority, Interval: cfg.AdvertInterval, Addresses: cfg.Addresses}
+	advert := vrrp.Advert{Version: cfg.Version, VRID: cfg.VRID, Priority: priority, Interval: interval, Addresses: cfg.Addresses}
 	p := &packet{source: from.Source(), destination: destination}
 	p.message = advert.Append(make([]byte, 0, 48), p.source, destination)
 	for _, to := range n.nodes {
