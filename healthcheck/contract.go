@@ -53,6 +53,8 @@ func (c Contract) grade(o Outcome) Grade {
 	switch {
 	case o.Passed():
 		return Good
+	case o.Ending == Lost: // which tells of us, not of what is checked
+		return Unclear
 	case c != Nagios || o.Ending != Exited:
 		return Bad
 	case o.Status == 1:

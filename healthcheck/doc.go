@@ -20,8 +20,8 @@
 // group of its own. The group is killed at the timeout, and whatever is left of
 // it when the command itself exits. Output beyond a limit is read and thrown
 // away. A command whose process has left the group with setsid(2) keeps
-// nothing waiting, but is not looked for. Orphans are reaped by init: as the
-// first process of a container, run the daemon under a small init.
+// nothing waiting, but only a cgroup ([Cgroups]) catches it. A program that may be
+// the first process of a container reaps the orphans of commands with [Reap].
 //
 // Children inherit the scheduling policy and the CPU affinity of whichever
 // thread forks them. A program that gives one of its threads real-time priority

@@ -61,6 +61,7 @@ const (
 	TimedOut   // killed at the timeout
 	Cancelled  // killed, or never started, because the context ended
 	NotStarted // the reason is Outcome.Err
+	Lost       // nobody knows: who was to run it did not, or is gone; see Outcome.Err
 )
 
 // An Outcome is what became of a command.
@@ -68,7 +69,7 @@ type Outcome struct {
 	Ending   Ending
 	Status   int            // exit status, when Exited
 	Signal   syscall.Signal // when Signalled
-	Err      error          // why it was not started, or could not be killed
+	Err      error          // why it was not started, could not be killed, or is lost
 	Output   string         // the beginning of stdout and stderr, printable UTF-8
 	Cut      bool           // there was more output than was kept
 	At       time.Time      // when it was started
@@ -94,6 +95,8 @@ func (o Outcome) Detail() string {
 		return fmt.Sprintf("ended by signal %d (%s)", int(o.Signal), unix.SignalName(o.Signal))
 	case NotStarted:
 		return fmt.Sprintf("cannot start: %v", o.Err)
+	case Lost:
+		return fmt.Sprintf("no result: %v", o.Err)
 	case TimedOut:
 		s = fmt.Sprintf("killed at the timeout of %v", o.Timeout)
 	case Cancelled:

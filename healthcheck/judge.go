@@ -12,7 +12,8 @@ type Rules struct {
 	// meanwhile starts the time again.
 	HoldDown time.Duration
 
-	// UnclearGrace is how long runs that cannot tell leave everything as it is.
+	// UnclearGrace is how long runs that cannot tell, by a plugin's word or
+	// because they were lost, leave everything as it is.
 	// One that comes after nothing else for that long makes the check failing
 	// at once.
 	UnclearGrace time.Duration

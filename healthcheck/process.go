@@ -47,19 +47,53 @@ func (p *process) live() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
-	dropAmbient()
+	dropCapabilities()
 	defer closeAll(p.attr.Files)
+	if len(p.argv) > 0 {
+		look(p.argv[0])
+	}
 	for !p.lead() {
 	}
 }
 
+// look reads from the file system what a program is, and does nothing with it.
+// Where that hangs, it is this thread that hangs: in exec(2) nobody else could
+// fork meanwhile (syscall.ForkLock).
+func look(program string) {
+	fd, err := unix.Open(program, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return // it may be executable all the same, and else exec says why not
+	}
+	var begin [1]byte
+	_, _ = unix.Read(fd, begin[:])
+	unix.Close(fd)
+}
+
+// A program that is being written cannot be executed (ETXTBSY), nor one that
+// was, while somebody else forks with a descriptor of it that exec(2) will
+// close. Neither takes long, and neither is for the operator to hear of.
+const (
+	busyTries = 20
+	busyPause = 5 * time.Millisecond
+)
+
 // lead is one life of the command; false: it has to be lived again.
 func (p *process) lead() (done bool) {
+	if p.late() {
+		p.ended = time.Now()
+		return true
+	}
 	child, inside, err := p.cgroup.start(p.argv, p.attr)
+	for try := 0; errors.Is(err, unix.ETXTBSY) && try < busyTries && !p.late(); try++ {
+		time.Sleep(busyPause)
+		child, inside, err = p.cgroup.start(p.argv, p.attr)
+	}
 	if err != nil {
 		p.err, p.ended = startError(err), time.Now()
 		return true
 	}
+	children.add(child.Pid)
+	defer children.remove(child.Pid)
 	p.mu.Lock()
 	p.pid = child.Pid
 	if p.doomed != 0 {
@@ -87,6 +121,13 @@ func (p *process) lead() (done bool) {
 	return p.doomed != 0 || !inside || p.cgroup.all.believes(p.status)
 }
 
+// late reports whether the end of the process was asked for.
+func (p *process) late() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.doomed != 0
+}
+
 // end signals the whole process group, now or as soon as it exists. SIGKILL
 // goes to all of the cgroup as well.
 func (p *process) end(sig syscall.Signal) error {
@@ -111,12 +152,21 @@ func (p *process) signal(sig syscall.Signal) error {
 	return nil
 }
 
-// dropAmbient clears the ambient capabilities of this thread, which commands
-// would inherit over exec(2) from a daemon that runs as somebody else than root
-// and got its capabilities that way (capabilities(7)). The daemon's own are not
-// touched by it. A kernel before Linux 4.3 has none to clear.
-func dropAmbient() {
+// dropCapabilities clears the ambient and the inheritable capabilities of this
+// thread, which commands would get over exec(2) from a daemon that runs as
+// somebody else than root and got its capabilities that way (capabilities(7)):
+// the ambient ones as they are, the inheritable ones by files that allow it.
+// The daemon's own are not touched by it. A kernel before Linux 4.3 has no
+// ambient ones to clear; fewer inheritable ones are always permitted.
+func dropCapabilities() {
 	_ = unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if unix.Capget(&header, &sets[0]) != nil {
+		return
+	}
+	sets[0].Inheritable, sets[1].Inheritable = 0, 0
+	_ = unix.Capset(&header, &sets[0])
 }
 
 // awaitExit returns when the child has exited, leaving it a zombie. Any error

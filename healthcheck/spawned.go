@@ -10,6 +10,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // spawnFD is the descriptor that the process of a Spawner finds its socket at.
@@ -42,11 +44,17 @@ func Spawned() error {
 	if err != nil {
 		return fmt.Errorf("the socket of the process that started this one: %w", err)
 	}
-	unix, ok := conn.(*net.UnixConn)
+	pair, ok := conn.(*net.UnixConn)
 	if !ok {
 		return fmt.Errorf("descriptor %d is no unix socket", spawnFD)
 	}
-	serveWire(newWire(unix), NewLocal())
+	// Orphans of commands come here, and not to a daemon that is the first
+	// process of a container.
+	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go Reap(ctx)
+	serveWire(newWire(pair), NewLocal())
 	return nil
 }
 

@@ -1,11 +1,13 @@
 package healthcheck
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,9 +17,10 @@ import (
 )
 
 const (
-	// overdueSlack is how much later than the timeout a Spawner waits for word
-	// of it, before it says so itself.
-	overdueSlack = 50 * time.Millisecond
+	// silence is how long after a command's timeout its process may say nothing
+	// of it, before it is taken to hang. Then it is not known what the command
+	// would have done.
+	silence = 5 * time.Second
 
 	// spawnPatience is how much longer than a command may take its process may
 	// take to say what became of it. One that does not is given up.
@@ -25,10 +28,16 @@ const (
 
 	// respawn is how long after a process was started the next one may be.
 	respawn = time.Second
+
+	// deathsAwaited is how many processes that were killed may still be there
+	// when another is started: one that sleeps in the kernel stays.
+	deathsAwaited = 4
 )
 
 var (
-	errSpawnerGone   = errors.New("the process that runs commands has ended")
+	errSpawnerGone   = errors.New("the process that runs commands has ended, and the next one as well")
+	errSpawnerDeaf   = errors.New("it hangs, and was killed")
+	errSpawnerStays  = errors.New("the processes that ran commands hang and do not die")
 	errSpawnerClosed = errors.New("commands are not run any more")
 )
 
@@ -38,18 +47,22 @@ var (
 //
 // It is started with the first command. Should it end, or not answer any more,
 // it is killed with all that it runs and replaced, and what was under way is run
-// once more. It ends when this process does, and kills what runs then.
+// once more. If that fails as well the outcome is Lost. It ends when this
+// process does, and kills what runs then.
 type Spawner struct {
 	argv     []string
 	patience time.Duration // spawnPatience
-
-	starting sync.Mutex // held by who starts a process
+	silence  time.Duration // silence
+	starting chan struct{} // holds a token while somebody starts a process
 
 	mu      sync.Mutex
 	closed  bool
 	started time.Time // the last process
 	link    *spawnLink
-	last    uint64 // number of the last order
+	dying   []*spawnLink // given up, and perhaps still there
+	last    uint64       // number of the last order
+	lost    func(error)  // see Watch
+	losses  uint64
 }
 
 // A spawnLink is one process of a Spawner, and what it was asked for.
@@ -57,16 +70,32 @@ type spawnLink struct {
 	wire   *wire
 	failed atomic.Bool   // it is of no use any more
 	over   chan struct{} // closed when the process is gone
+	lost   func(error)   // called if that was not wanted
 
 	mu      sync.Mutex
 	waiting map[uint64]chan report // each takes what comes of one order
 	stuck   map[uint64]chan struct{}
 	loose   string // why commands have no cgroups
+	why     error  // it was given up
+	quit    bool   // it shall end
 }
 
 // NewSpawner returns a Spawner that starts this program with these arguments;
 // the first is what it is called.
-func NewSpawner(argv ...string) *Spawner { return &Spawner{argv: argv, patience: spawnPatience} }
+func NewSpawner(argv ...string) *Spawner {
+	return &Spawner{argv: argv, patience: spawnPatience, silence: silence, starting: make(chan struct{}, 1), lost: func(error) {}}
+}
+
+// Watch has lost called whenever a process has ended that should not have, with
+// the reason. Call it before anything else.
+func (s *Spawner) Watch(lost func(error)) { s.lost = lost }
+
+// Losses counts these processes.
+func (s *Spawner) Losses() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.losses
+}
 
 // Execute runs a command.
 func (s *Spawner) Execute(ctx context.Context, spec ExecSpec) Outcome {
@@ -76,23 +105,29 @@ func (s *Spawner) Execute(ctx context.Context, spec ExecSpec) Outcome {
 		switch {
 		case ctx.Err() != nil:
 			return Outcome{Ending: Cancelled, At: at, Timeout: spec.Timeout}
-		case err != nil:
+		case errors.Is(err, errSpawnerClosed):
 			return Outcome{Ending: NotStarted, Err: err, At: at, Timeout: spec.Timeout}
+		case err != nil:
+			return Outcome{Ending: Lost, Err: err, At: at, Timeout: spec.Timeout, Duration: time.Since(at)}
 		}
 		out, lost := s.run(ctx, link, spec)
 		if !lost {
 			return out
 		}
 		if try > 0 {
-			return Outcome{Ending: NotStarted, Err: errSpawnerGone, At: at, Timeout: spec.Timeout, Duration: time.Since(at)}
+			return Outcome{Ending: Lost, Err: errSpawnerGone, At: at, Timeout: spec.Timeout, Duration: time.Since(at)}
 		}
 	}
 }
 
 // connect returns the process, which it starts if there is none.
 func (s *Spawner) connect(ctx context.Context) (*spawnLink, error) {
-	s.starting.Lock()
-	defer s.starting.Unlock()
+	select {
+	case s.starting <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-s.starting }()
 	s.mu.Lock()
 	link, closed, next := s.link, s.closed, s.started.Add(respawn)
 	s.mu.Unlock()
@@ -102,22 +137,11 @@ func (s *Spawner) connect(ctx context.Context) (*spawnLink, error) {
 	if link != nil && !link.failed.Load() {
 		return link, nil
 	}
-	if link != nil {
-		t := time.NewTimer(time.Until(next))
-		defer t.Stop()
-		select {
-		case <-link.over:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	if err := s.pause(ctx, link, next); err != nil {
+		return nil, err
 	}
 	started := time.Now()
-	link, err := spawn(s.argv)
+	link, err := spawn(s.argv, s.lose)
 	if err != nil {
 		return nil, fmt.Errorf("start the process that runs commands: %w", err)
 	}
@@ -125,14 +149,56 @@ func (s *Spawner) connect(ctx context.Context) (*spawnLink, error) {
 	defer s.mu.Unlock()
 	s.link, s.started = link, started
 	if s.closed { // meanwhile
-		link.giveUp()
+		link.giveUp(errSpawnerClosed)
 		return nil, errSpawnerClosed
 	}
 	return link, nil
 }
 
+// pause waits until another process may be started after the one before: it is
+// gone, or has had the time for that.
+func (s *Spawner) pause(ctx context.Context, before *spawnLink, next time.Time) error {
+	if before == nil {
+		return nil
+	}
+	killed := time.NewTimer(s.patience)
+	defer killed.Stop()
+	select {
+	case <-before.over:
+	case <-killed.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.mu.Lock()
+	if !slices.Contains(s.dying, before) {
+		s.dying = append(s.dying, before)
+	}
+	s.dying = slices.DeleteFunc(s.dying, (*spawnLink).isOver)
+	many := len(s.dying) >= deathsAwaited
+	s.mu.Unlock()
+	if many {
+		return errSpawnerStays
+	}
+	t := time.NewTimer(time.Until(next))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// lose takes note of a process that ended and should not have.
+func (s *Spawner) lose(why error) {
+	s.mu.Lock()
+	s.losses++
+	s.mu.Unlock()
+	s.lost(why)
+}
+
 // spawn starts the process.
-func spawn(argv []string) (*spawnLink, error) {
+func spawn(argv []string, lost func(error)) (*spawnLink, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("socketpair: %w", err)
@@ -160,7 +226,8 @@ func spawn(argv []string) (*spawnLink, error) {
 		conn.Close()
 		return nil, startError(err)
 	}
-	l := &spawnLink{wire: newWire(conn.(*net.UnixConn)), waiting: map[uint64]chan report{}, stuck: map[uint64]chan struct{}{}, over: make(chan struct{})}
+	children.add(child.Pid)
+	l := &spawnLink{wire: newWire(conn.(*net.UnixConn)), waiting: map[uint64]chan report{}, stuck: map[uint64]chan struct{}{}, over: make(chan struct{}), lost: lost}
 	go l.listen(child)
 	return l, nil
 }
@@ -175,17 +242,34 @@ func (l *spawnLink) listen(child *os.Process) {
 		}
 		l.take(r)
 	}
-	l.giveUp()
+	l.giveUp(nil)
 	kill := time.AfterFunc(2*deathPatience, func() { _ = child.Kill() }) // an error: it has ended
-	_, _ = child.Wait()                                                  // nothing else waits for it
+	state, err := child.Wait()
 	kill.Stop()
+	children.remove(child.Pid)
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	for _, gone := range l.stuck {
 		close(gone)
 	}
 	l.stuck = nil
+	why, quit := l.why, l.quit
+	l.mu.Unlock()
+	if why == nil && err == nil {
+		why = errors.New(state.String())
+	}
+	if !quit {
+		l.lost(fmt.Errorf("pid %d: %w", child.Pid, cmp.Or(why, err)))
+	}
 	close(l.over)
+}
+
+func (l *spawnLink) isOver() bool {
+	select {
+	case <-l.over:
+		return true
+	default:
+		return false
+	}
 }
 
 func (l *spawnLink) take(r report) {
@@ -229,97 +313,26 @@ func (s *Spawner) run(ctx context.Context, l *spawnLink, spec ExecSpec) (out Out
 		delete(l.waiting, id)
 		l.mu.Unlock()
 	}()
-	if l.wire.send(order{ID: id, Run: spec.wire()}) != nil {
-		l.giveUp()
+	if err := l.wire.send(order{ID: id, Run: spec.wire()}); err != nil {
+		l.giveUp(err)
 		return out, true
 	}
-	w := spawnWait{link: l, id: id, spec: &spec, at: out.At, patience: s.patience}
+	w := spawnWait{link: l, id: id, spec: &spec, at: out.At, patience: s.patience, silence: s.silence}
 	return w.wait(ctx, reports)
 }
 
 // giveUp parts with a process that does not do what it should; listen does the
 // rest.
-func (l *spawnLink) giveUp() {
-	l.failed.Store(true)
+func (l *spawnLink) giveUp(why error) {
+	if errors.Is(why, os.ErrDeadlineExceeded) { // of a message
+		why = errSpawnerDeaf
+	}
+	l.mu.Lock()
+	if !l.failed.Swap(true) && why == errSpawnerDeaf {
+		l.why = why // else how it ended says more
+	}
+	l.mu.Unlock()
 	l.wire.conn.Close()
-}
-
-// A spawnWait waits for what becomes of one order.
-type spawnWait struct {
-	link *spawnLink
-	id   uint64
-	spec *ExecSpec
-	at   time.Time
-	told bool // that it is overdue
-
-	patience time.Duration
-}
-
-func (w *spawnWait) wait(ctx context.Context, reports <-chan report) (out Outcome, lost bool) {
-	var overdue, hopeless <-chan time.Time
-	if w.spec.Timeout > 0 {
-		t := time.NewTimer(w.spec.Timeout + overdueSlack)
-		defer t.Stop()
-		overdue = t.C
-		h := time.NewTimer(w.spec.Timeout + w.spec.Grace + w.patience)
-		defer h.Stop()
-		hopeless = h.C
-	}
-	cancelled := ctx.Done()
-	for {
-		select {
-		case r := <-reports:
-			out = r.Outcome.outcome(w.at, w.spec.Timeout)
-			if r.Overdue {
-				w.tell(out)
-				continue
-			}
-			if r.Outcome.Stuck {
-				w.link.mu.Lock()
-				if gone := w.link.stuck[w.id]; gone != nil {
-					out.Gone = gone
-				}
-				w.link.mu.Unlock()
-			}
-			return out, false
-		case <-overdue:
-			w.tell(Outcome{Ending: TimedOut, At: w.at, Timeout: w.spec.Timeout, Duration: time.Since(w.at)})
-		case <-cancelled:
-			cancelled = nil
-			h := time.NewTimer(w.patience)
-			defer h.Stop()
-			hopeless = h.C
-			if w.link.wire.send(order{ID: w.id, Cancel: true}) != nil {
-				w.link.giveUp()
-			}
-		case <-w.link.over:
-			if ctx.Err() != nil {
-				return Outcome{Ending: Cancelled, At: w.at, Duration: time.Since(w.at)}, false
-			}
-			return w.late(), !w.told
-		case <-hopeless:
-			w.link.giveUp()
-			if ctx.Err() != nil {
-				return Outcome{Ending: Cancelled, At: w.at, Duration: time.Since(w.at)}, false
-			}
-			return w.late(), false
-		}
-	}
-}
-
-// late is what is known of a command that came to its timeout, and of no more.
-func (w *spawnWait) late() Outcome {
-	return Outcome{Ending: TimedOut, At: w.at, Timeout: w.spec.Timeout, Duration: time.Since(w.at)}
-}
-
-func (w *spawnWait) tell(out Outcome) {
-	if w.told {
-		return
-	}
-	w.told = true
-	if w.spec.Overdue != nil {
-		w.spec.Overdue(out)
-	}
 }
 
 // Release removes the cgroup of a cell.
@@ -327,8 +340,11 @@ func (s *Spawner) Release(cell string) {
 	s.mu.Lock()
 	l := s.link
 	s.mu.Unlock()
-	if l != nil && !l.failed.Load() && l.wire.send(order{Release: cell}) != nil {
-		l.giveUp()
+	if l == nil || l.failed.Load() {
+		return
+	}
+	if err := l.wire.send(order{Release: cell}); err != nil {
+		l.giveUp(err)
 	}
 }
 
@@ -359,9 +375,12 @@ func (s *Spawner) Close() error {
 		return nil
 	}
 	// It ends by itself when it has cleaned up, and is killed if it does not.
+	l.mu.Lock()
+	l.quit = true
+	l.mu.Unlock()
 	l.failed.Store(true)
 	if err := l.wire.conn.CloseWrite(); err != nil {
-		l.giveUp()
+		l.giveUp(err)
 	}
 	t := time.NewTimer(s.patience)
 	defer t.Stop()
@@ -369,8 +388,13 @@ func (s *Spawner) Close() error {
 	case <-l.over:
 		return nil
 	case <-t.C:
-		l.giveUp()
-		<-l.over
+	}
+	l.giveUp(errSpawnerDeaf)
+	t.Reset(s.patience)
+	select {
+	case <-l.over:
 		return errors.New("the process that runs commands did not end, and was killed")
+	case <-t.C:
+		return errSpawnerStays
 	}
 }

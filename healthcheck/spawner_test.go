@@ -2,6 +2,7 @@ package healthcheck
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -140,26 +141,68 @@ func TestSpawnerOutlivesItsProcess(t *testing.T) {
 	}
 }
 
-// A process that hangs, as one does whose fork waits for a file system, delays
-// no verdict, and is replaced.
-func TestSpawnerDoesNotWaitForAProcessThatHangs(t *testing.T) {
+// A process that hangs, so that nothing is known of what it runs, is replaced,
+// and what it ran is run once more.
+func TestSpawnerReplacesAProcessThatHangs(t *testing.T) {
 	s := spawner(t)
-	s.patience = time.Second
+	s.silence = 500 * time.Millisecond
+	losses := make(chan error, 10)
+	s.Watch(func(err error) { losses <- err })
 	pid := s.process(t)
 	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	start := time.Now()
-	var told time.Duration
-	out := s.Execute(t.Context(), ExecSpec{Command: sh("exit 0"), Timeout: 300 * time.Millisecond, Overdue: func(o Outcome) { told = o.Duration }})
-	if out.Ending != TimedOut || told < 300*time.Millisecond || time.Since(start) < told+s.patience/2 || time.Since(start) > 20*time.Second {
-		t.Errorf("%s after %v; overdue after %v", out.Detail(), time.Since(start), told)
+	told := false
+	out := s.Execute(t.Context(), ExecSpec{Command: sh("echo fine"), Timeout: 300 * time.Millisecond, Overdue: func(Outcome) { told = true }})
+	if out.Output != "fine" || told {
+		t.Errorf("%s, %q; overdue: %v", out.Detail(), out.Output, told)
 	}
-	s.patience = spawnPatience
+	if err := <-losses; !errors.Is(err, errSpawnerDeaf) || s.Losses() != 1 {
+		t.Errorf("%v, %d losses", err, s.Losses())
+	}
 	if again := s.process(t); again == pid {
 		t.Error("it is the same process")
 	}
 	eventually(t, "rid of the process", func() bool { return unix.Kill(pid, 0) != nil })
+}
+
+// What nobody knows is not a failure of what is checked.
+func TestSpawnerThatAlwaysDiesDecidesNothing(t *testing.T) {
+	s := spawner(t)
+	s.Watch(func(err error) { t.Log(err) })
+	// A command that kills who runs it, each time.
+	out := s.Execute(t.Context(), ExecSpec{Command: sh("kill -KILL $PPID; sleep 300"), Timeout: time.Minute})
+	if out.Ending != Lost || s.Losses() != 2 {
+		t.Errorf("%s, %d losses", out.Detail(), s.Losses())
+	}
+	for _, c := range []Contract{ByStatus, Nagios} {
+		if g := c.grade(out); g != Unclear {
+			t.Errorf("contract %d: %s", c, g)
+		}
+	}
+	s.argv = []string{"\x00"}
+	s.link.giveUp(nil)
+	if out := s.Execute(t.Context(), ExecSpec{Command: sh("exit 0"), Timeout: time.Minute}); out.Ending != Lost {
+		t.Errorf("with a process that cannot be started: %s", out.Detail())
+	}
+}
+
+// The process hands nothing of ours on, and reaps what commands leave to it.
+func TestSpawnedReapsOrphans(t *testing.T) {
+	s := spawner(t)
+	pid := s.process(t)
+	out := s.Execute(t.Context(), ExecSpec{Command: sh(`setsid sleep 0.3 </dev/null >/dev/null 2>&1 & echo $!`), Timeout: time.Minute})
+	orphan, err := strconv.Atoi(out.Output)
+	if err != nil {
+		t.Fatalf("%s: %q", out.Detail(), out.Output)
+	}
+	if f := statFields(orphan); len(f) > 1 && f[0] != "Z" && f[1] != strconv.Itoa(pid) {
+		t.Errorf("the orphan belongs to %s, not to %d", f[1], pid)
+	}
+	eventually(t, "rid of the orphan", func() bool { return statFields(orphan) == nil })
+	if out := s.Execute(t.Context(), ExecSpec{Command: sh("exit 7"), Timeout: time.Minute}); out.Status != 7 {
+		t.Errorf("a command of its own: %s", out.Detail())
+	}
 }
 
 // Whoever asks ends without a word: nothing is left.

@@ -32,6 +32,10 @@ func serve(file string, stderr io.Writer) error {
 	// the checks, and `yes | head` would never end there.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 
+	if os.Getpid() == 1 { // the first process of a container: orphans are its own
+		go healthcheck.Reap(context.Background())
+	}
+
 	env := config.HostEnv()
 	plan, problems := config.Load(file, env)
 	if plan == nil {

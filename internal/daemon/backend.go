@@ -23,6 +23,7 @@ func (d *Daemon) Snapshot(ctx context.Context) (*Snapshot, error) {
 	s.Status.Node, s.Status.Warnings = d.plan.Node, slices.Clone(d.warnings)
 	d.mu.Unlock()
 	s.Status.Version, s.Status.UptimeSeconds = d.opts.Version, time.Since(d.started).Seconds()
+	s.Losses = d.losses()
 	for i := range s.Status.Checks {
 		if c := &s.Status.Checks[i]; c.Command != nil {
 			c.Confinement = d.checks.confinement()

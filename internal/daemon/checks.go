@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"vrrpd/healthcheck"
 	"vrrpd/healthcheck/probe"
@@ -57,6 +58,27 @@ func (d *Daemon) newChecks() *checkRunner {
 	c.health, c.exec = d.bondProbe, d.exec
 	c.tell = func(text string) { d.say(levelInfo, kindCheck, text) }
 	return c
+}
+
+// blindGrace is how long checks keep their verdicts while vrrpd itself cannot
+// run their commands; that of a plugin's own unknown results holds for it too.
+const blindGrace = 30 * time.Second
+
+// losses counts the processes that ran commands and came to an end.
+func (d *Daemon) losses() uint64 {
+	if s, ok := d.exec.(*healthcheck.Spawner); ok {
+		return s.Losses()
+	}
+	return 0
+}
+
+// watchLosses tells of them.
+func (d *Daemon) watchLosses() {
+	if s, ok := d.exec.(*healthcheck.Spawner); ok {
+		s.Watch(func(err error) {
+			d.say(levelWarn, kindWarning, fmt.Sprintf("the process that runs commands (%v) is replaced; what it ran is run again", err))
+		})
+	}
 }
 
 // confinement says what a command is killed with, for people: its cgroup, or
@@ -137,6 +159,9 @@ func (c *checkRunner) start(check config.Check, together int) {
 		Rise: check.Rise, Fall: check.Fall, HoldDown: check.HoldDown, UnclearGrace: check.UnknownGrace, Contract: check.Contract,
 		Grace: check.KillGrace, RunAs: check.RunAs, Env: []string{"VRRPD_CHECK=" + check.Name, "VRRPD_NODE=" + c.node},
 		Environ: func() []string { return c.board.environ(check.Name) }}
+	if check.Contract == healthcheck.ByStatus {
+		spec.UnclearGrace = blindGrace
+	}
 	spec.First, spec.Offset = healthcheck.Spread(check.Name, check.Interval, together)
 	switch {
 	case check.Bond != nil:

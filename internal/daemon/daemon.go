@@ -92,6 +92,7 @@ func New(opts Options) *Daemon {
 		d.scribe.tell(note{at: time.Now(), kind: kindWarning, level: levelWarn, text: text})
 	})
 	d.scribe = newScribe(opts.Log, d.journal, d.notifier)
+	d.watchLosses()
 	if d.opts.Observer.Takeover == nil {
 		d.opts.Observer.Takeover = func(time.Duration) {}
 	}

@@ -17,6 +17,7 @@ type Snapshot struct {
 	Status      control.Status
 	Transitions []Transitions
 	Perf        []PerfSample
+	Losses      uint64 // processes that ran commands and had to be replaced
 }
 
 // A PerfSample is one value of a plugin's performance data that metrics show.

@@ -89,6 +89,7 @@ var (
 	checkOverruns    = desc("check_overruns_total", "Runs of the check that were skipped, because the one before took too long.", "check")
 	checkWarning     = desc("check_warning", "1 while the check passes with a warning.", "check")
 	checkPerf        = desc("check_perfdata", "Performance data of the last run of the check, as the plugin gave it.", "check", "label", "unit")
+	losses           = desc("command_processes_lost_total", "Processes that ran the commands of checks and notifications, and had to be replaced because they ended or hung.")
 	uptime           = desc("uptime_seconds", "How long the daemon has been running.")
 )
 
@@ -136,6 +137,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		counter(checkOverruns, k.Overruns, k.Name)
 		gauge(checkWarning, truth(k.Warning), k.Name)
 	}
+	counter(losses, s.Losses)
 	for _, p := range s.Perf {
 		gauge(checkPerf, p.Value, p.Check, p.Label, p.Unit)
 	}
