@@ -101,6 +101,35 @@ func TestAsk(t *testing.T) {
 	}
 }
 
+// TestInterfaceMadeAnew: an interface of the same name has another number, which
+// package net would not notice for a minute.
+func TestInterfaceMadeAnew(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	sw := l.Switch("lan")
+	h := sw.Host("a", "192.0.2.1/24", "2001:db8::1/64")
+	sw.Host("b", "192.0.2.2/24", "2001:db8::2/64")
+	for range 3 {
+		h.Run("sh", "-ec", `ip link add link eth0 name again type macvlan mode bridge
+			ip link set again up
+			ip addr add 192.0.2.9/24 dev again
+			ip addr add fe80::9/64 dev again nodad`)
+		for _, target := range []string{"192.0.2.2", "2001:db8::2"} {
+			p, replies := asked(t, h, Question{Interface: "again", Target: netip.MustParseAddr(target)})
+			lab.Until(t, 10*time.Second, "a reply of "+target, func() bool {
+				ask(t, h, p)
+				select {
+				case <-replies:
+					return true
+				case <-time.After(50 * time.Millisecond):
+					return false
+				}
+			})
+		}
+		h.Run("ip", "link", "del", "again")
+	}
+}
+
 // What others are told, or everybody, is no reply to us.
 func TestIsAnswer(t *testing.T) {
 	ours, theirs := net.HardwareAddr{2, 0, 0, 0, 0, 1}, net.HardwareAddr{2, 0, 0, 0, 0, 2}
