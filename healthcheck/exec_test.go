@@ -372,6 +372,27 @@ func openExecutable(t *testing.T) string {
 	return write(t, "helper", string(data))
 }
 
+// A program that is being written is waited for; one that stays so is not.
+func TestExecuteWaitsForAProgramThatIsWritten(t *testing.T) {
+	path := write(t, "program", "#!/bin/sh\necho fine\n")
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	out := run(t, ExecSpec{Command: []string{path}, Timeout: 10 * time.Second})
+	if out.Detail() != "cannot start: text file busy" {
+		t.Errorf("%s: %q", out.Detail(), out.Output)
+	}
+	done := make(chan Outcome)
+	go func() { done <- Execute(t.Context(), ExecSpec{Command: []string{path}, Timeout: 10 * time.Second}) }()
+	time.Sleep(busyPause) // part of what is tested: it is not closed at once
+	f.Close()
+	if out := <-done; out.Output != "fine" {
+		t.Errorf("%s: %q", out.Detail(), out.Output)
+	}
+}
+
 func TestExecuteEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	mark := filepath.Join(t.TempDir(), "started")
@@ -406,10 +427,19 @@ func TestExecuteReturnsWhenAProcessDoesNotDie(t *testing.T) {
 	}
 	// Should it come to life after all, it is killed at once.
 	start := time.Now()
-	p.live()
-	<-out.Gone
+	for !p.lead() {
+	}
 	if took := time.Since(start); took > 10*time.Second || p.status.Signal() != syscall.SIGKILL {
 		t.Errorf("lived for %v, status %#x", took, p.status)
+	}
+	// One whose time ran out before the fork does not come to life at all.
+	p = newProcess([]string{"/bin/sleep", "300"}, &os.ProcAttr{}, nil)
+	if err := p.end(unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	p.live()
+	if <-p.gone; p.err != nil || p.status != 0 {
+		t.Errorf("lived: %v, status %#x", p.err, p.status)
 	}
 }
 

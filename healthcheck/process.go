@@ -52,6 +52,10 @@ func (p *process) live() {
 	if len(p.argv) > 0 {
 		look(p.argv[0])
 	}
+	if p.late() {
+		p.ended = time.Now()
+		return
+	}
 	for !p.lead() {
 	}
 }
@@ -79,10 +83,6 @@ const (
 
 // lead is one life of the command; false: it has to be lived again.
 func (p *process) lead() (done bool) {
-	if p.late() {
-		p.ended = time.Now()
-		return true
-	}
 	child, inside, err := p.cgroup.start(p.argv, p.attr)
 	for try := 0; errors.Is(err, unix.ETXTBSY) && try < busyTries && !p.late(); try++ {
 		time.Sleep(busyPause)
