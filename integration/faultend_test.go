@@ -214,3 +214,27 @@ func TestFaultFreeze(t *testing.T) {
 		}
 	}
 }
+
+// TestFaultFreezeWithoutCarrier stops an active daemon that has just lost its
+// carrier for longer than it would ride that out, and gives the carrier back
+// meanwhile. On waking it goes by what is true then: nobody has taken over, so
+// it never ceases to be active.
+func TestFaultFreezeWithoutCarrier(t *testing.T) {
+	t.Parallel()
+	_, sw, a, _, _ := twoNodes(t, time.Second, "")
+	a.start()
+	a.waitState("web", "active", 20*time.Second)
+	since := a.instance("web").Since
+	sw.Cut(a.host)
+	lab.Until(t, 2*time.Second, "a to miss its carrier", func() bool { return len(a.instance("web").Conditions) > 0 })
+	a.proc.Stop()
+	time.Sleep(4 * time.Second) // the last advertisement is more than three intervals ago
+	sw.Heal(a.host)
+	time.Sleep(100 * time.Millisecond) // the kernel has noticed
+	a.proc.Cont()
+	sent := a.instance("web").Adverts.Sent
+	lab.Until(t, 10*time.Second, "more advertisements", func() bool { return a.instance("web").Adverts.Sent >= sent+2 })
+	if i := a.instance("web"); i.State != "active" || !i.Since.Equal(since) {
+		t.Errorf("a is %s since %s, was active since %s\n%s", i.State, i.Since, since, a.must("events"))
+	}
+}

@@ -29,6 +29,16 @@ func (r *Router) rideOut(now Instant) bool {
 	return true
 }
 
+// muteEnds is the end of the time in which nobody can have taken over. A router
+// that did not run when the carrier came back learns of both at once.
+func (r *Router) muteEnds(now Instant) {
+	if r.faulty() {
+		r.fail(0)
+		return
+	}
+	r.speakAgain(now)
+}
+
 // speakAgain ends that when the carrier is back: everybody is told at once, for
 // a switch may have forgotten where we are.
 func (r *Router) speakAgain(now Instant) {

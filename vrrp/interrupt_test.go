@@ -42,6 +42,41 @@ func TestLongLossOfCarrier(t *testing.T) {
 	s.step(noCarrier, "stop release fault(fault)")
 }
 
+// A router that did not run when the carrier came back learns of both at once,
+// too late to be sure that nobody has taken over: what has arrived decides, and
+// it goes on if that is nothing.
+func TestCarrierIsBackOnWaking(t *testing.T) {
+	s := newScript(t, holding)
+	s.becomeActive()
+	s.quietly(noCarrier)
+	s.wait(10 * time.Second)
+	s.step(cleared, "")
+	s.step(Event{Kind: EventTimer}, "note(carrier_back) adv(100) timer(1000.000) announce")
+	s.state(Active)
+
+	s = newScript(t, holding)
+	s.becomeActive()
+	s.quietly(noCarrier)
+	s.wait(10 * time.Second)
+	s.step(cleared, "")
+	s.hear(lower, 90, "timer(3609.375) release backup(frozen)")
+	if s.r.RidesOut() {
+		t.Error("a backup rides out a loss of carrier")
+	}
+	s.wait(3 * time.Second)
+	s.hear(lower, 90, "")
+	s.fire("adv(100) hold announce timer(1000.000) active(preempt)")
+
+	// One that leaves has been active, but is no reason to stop.
+	s = newScript(t, holding)
+	s.becomeActive()
+	s.quietly(noCarrier)
+	s.wait(10 * time.Second)
+	s.step(cleared, "")
+	s.hear(lower, 0, "")
+	s.step(Event{Kind: EventTimer}, "note(carrier_back) adv(100) timer(1000.000) announce")
+}
+
 func TestLossOfCarrierIsForTheActiveRouterAlone(t *testing.T) {
 	s := newScript(t)
 	s.backup()

@@ -239,7 +239,7 @@ func (r *Router) timer(now Instant) {
 			r.leavingTimer(now)
 			return
 		case r.mute != 0:
-			r.fail(0)
+			r.muteEnds(now)
 			return
 		}
 		r.send(r.Priority())
@@ -279,10 +279,11 @@ func (r *Router) becomeActive(now Instant, why Record) {
 // addresses leave in an action of their own; with a linger they are
 // served on, unannounced, for that long.
 func (r *Router) becomeBackup(base Instant, interval, linger time.Duration, why Record) {
-	if r.mute != 0 { // it has no carrier: not Backup either
+	if r.mute != 0 && r.faulty() { // it has no carrier: not Backup either
 		r.fail(linger)
 		return
 	}
+	r.mute = 0
 	r.leaving, r.gaveUp = 0, !why.Peer.IsValid()
 	r.learn(interval)
 	r.base, r.left, r.preempting, r.preemptAt, r.expired, r.resuming = base, false, false, 0, false, false
@@ -305,7 +306,9 @@ func (r *Router) faultsChanged(now Instant) {
 		}
 		r.fail(0)
 	case !faulty && r.state == Active && r.mute != 0:
-		r.speakAgain(now)
+		if now < r.mute {
+			r.speakAgain(now)
+		} // else somebody may have taken over: what has arrived counts before the timer
 	case !faulty && r.state == Active:
 		r.stay(now, leaveFault)
 	case !faulty && r.state == Fault:

@@ -204,13 +204,18 @@ type operation struct {
 
 // operate starts all of it, with the interfaces as they are.
 func (d *Daemon) operate() (*operation, netif.Snapshot, error) {
+	var latest atomic.Pointer[netif.Snapshot]
 	watcher, ifaces, err := netif.New(func(s netif.Snapshot) {
-		d.loop.do(func(now vrrp.Instant) { d.engine.interfaces(now, s) })
+		latest.Store(&s)
+		// Not s: the loop may have looked by then, and not go back.
+		d.loop.do(func(now vrrp.Instant) { d.engine.interfaces(now, *latest.Load()) })
 		d.bonds.again() // a VLAN above a bond may be new
 	}, func(err error) { d.say(levelWarn, kindInterface, err.Error()) })
 	if err != nil {
 		return nil, nil, errors.Join(err, d.keeper.Close(), d.loop.poller.Close())
 	}
+	latest.Store(&ifaces)
+	d.loop.look = func() (netif.Snapshot, bool) { return lookAt(watcher, &latest) }
 	d.background.Go(func() { watcher.Run(d.ctx) })
 	keeping, stop := context.WithCancel(context.Background())
 	o := &operation{d: d, failed: make(chan error, 2), kept: make(chan struct{}), stopKeeping: stop}
@@ -227,6 +232,25 @@ func (d *Daemon) operate() (*operation, netif.Snapshot, error) {
 	}()
 	d.background.Go(d.ticker)
 	return o, ifaces, nil
+}
+
+// lookPatience bounds how long the loop waits to know the interfaces as they
+// are, once it did not run. It takes a millisecond, but the kernel's lock may
+// be held by whoever changes something in the meantime.
+const lookPatience = 50 * time.Millisecond
+
+// lookAt has a watcher read the interfaces now and waits for that.
+func lookAt(w *netif.Watcher, latest *atomic.Pointer[netif.Snapshot]) (netif.Snapshot, bool) {
+	read := make(chan struct{})
+	if !w.Read(func() { close(read) }) {
+		return nil, false
+	}
+	select {
+	case <-read:
+		return *latest.Load(), true
+	case <-time.After(lookPatience):
+		return nil, false
+	}
 }
 
 // end ends it: the routers hand over, and the addresses are taken away.

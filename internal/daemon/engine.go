@@ -256,6 +256,20 @@ func (e *engine) wantsBonds(inst *instance) bool {
 // busy machine makes of it, and less than any socket's buffer holds.
 const stallAfter = 250 * time.Millisecond
 
+// muteStallAfter is the same for a router that has no carrier and is about to
+// go to Fault: with short intervals that may be sooner, and nobody waits for it.
+const muteStallAfter = 20 * time.Millisecond
+
+// outdated reports whether a turn that is late by as much must not go by what
+// it knows of the interfaces.
+func (e *engine) outdated(late time.Duration) bool {
+	if late >= stallAfter {
+		return true
+	}
+	first := e.timers.first()
+	return late >= muteStallAfter && first != nil && first.router.RidesOut()
+}
+
 // stallMost bounds how long what was missed is read first: in a flood there is
 // no end to it.
 const stallMost = time.Second

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"vrrpd/internal/netif"
 	"vrrpd/vrrp"
 	"vrrpd/vrrp/transport"
 )
@@ -18,8 +19,9 @@ var errStopped = errors.New("the daemon is stopping")
 type loop struct {
 	engine *engine
 	poller *transport.Poller
-	lag    func(time.Duration) // how much later than its timer a turn began
-	begin  func()              // called first, on the loop's thread
+	lag    func(time.Duration)                // how much later than its timer a turn began
+	begin  func()                             // called first, on the loop's thread
+	look   func() (s netif.Snapshot, ok bool) // the interfaces as they are now, if that can be known soon
 
 	heard  vrrp.Instant // the last turn that had packets
 	gather bool         // the next ones are close behind
@@ -32,7 +34,7 @@ type loop struct {
 }
 
 func newLoop(e *engine, p *transport.Poller, lag func(time.Duration)) *loop {
-	return &loop{engine: e, poller: p, lag: lag, over: make(chan struct{})}
+	return &loop{engine: e, poller: p, lag: lag, look: func() (netif.Snapshot, bool) { return nil, false }, over: make(chan struct{})}
 }
 
 // do has the loop run a function between two packets. It does not wait, and
@@ -115,8 +117,8 @@ func (l *loop) turn() (stopped bool, err error) {
 		return false, err
 	}
 	now := vrrp.Instant(transport.Now())
-	if armed && now.Sub(at) >= stallAfter {
-		e.stall(now, now.Sub(at))
+	if armed && e.outdated(now.Sub(at)) {
+		now = l.lookAgain(now, now.Sub(at))
 	}
 	drained, before := true, e.packets
 	for _, token := range ready {
@@ -145,6 +147,21 @@ func (l *loop) turn() (stopped bool, err error) {
 		e.out.addresses.Beat()
 	}
 	return stopped, nil
+}
+
+// lookAgain is for a loop that did not run: the watcher of interfaces did not
+// run either, so what is known of them is as old, and a router must not go by a
+// carrier that is back, or by one that is gone. It returns the time it is then.
+func (l *loop) lookAgain(now vrrp.Instant, late time.Duration) vrrp.Instant {
+	if late >= stallAfter {
+		l.engine.stall(now, late)
+	}
+	ifaces, ok := l.look()
+	now = vrrp.Instant(transport.Now())
+	if ok {
+		l.engine.interfaces(now, ifaces)
+	}
+	return now
 }
 
 // Where many routers share the loop, or somebody floods us, packets come one

@@ -3,12 +3,15 @@ package daemon
 import (
 	"context"
 	"errors"
+	"maps"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"vrrpd/internal/netif"
 	"vrrpd/vrrp"
 	"vrrpd/vrrp/transport"
 )
@@ -126,6 +129,89 @@ func TestReadyWithoutAnything(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.state("web", vrrp.Active)
+}
+
+// A loop that did not run looks at the interfaces before anything else.
+func TestLooksAgainOnWaking(t *testing.T) {
+	// waking has a router lose its carrier, or not, and sleep; on waking the
+	// carrier is there, or not.
+	waking := func(t *testing.T, activate, before, after bool, packets ...advert) *script {
+		s, l := newTestLoop(t)
+		s.reload(oneInstance + "advert_interval = \"10ms\"\n")
+		inst := s.inst("web")
+		for activate && inst.router.State() != vrrp.Active {
+			if _, err := l.turn(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		with := func(carrier bool) netif.Snapshot {
+			ifaces := maps.Clone(s.e.ifaces)
+			eth0 := ifaces["eth0"]
+			eth0.Carrier = carrier
+			ifaces["eth0"] = eth0
+			return ifaces
+		}
+		now := vrrp.Instant(transport.Now())
+		s.e.interfaces(now, with(before))
+		if activate && inst.router.RidesOut() == before {
+			t.Fatal("rides it out: ", !before)
+		}
+		l.look = func() (netif.Snapshot, bool) { return with(after), true }
+		time.Sleep(stallAfter + 100*time.Millisecond)
+		for _, a := range packets {
+			a.at = vrrp.Instant(transport.Now())
+			s.deliver(a).readable(true)
+		}
+		s.forget()
+		if _, err := l.turn(); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	t.Run("an active router's carrier is back", func(t *testing.T) {
+		s := waking(t, true, false, true)
+		s.state("web", vrrp.Active)
+		if s.inst("web").router.RidesOut() || s.inst("web").router.HandingOver() {
+			t.Error("it does not speak again")
+		}
+	})
+	t.Run("and somebody has taken over", func(t *testing.T) {
+		s := waking(t, true, false, true, advert{from: peer, priority: 50})
+		s.state("web", vrrp.Backup)
+		if strings.Contains(strings.Join(s.lines, "\n"), "fault") {
+			t.Errorf("got\n\t%s", strings.Join(s.lines, "\n\t"))
+		}
+	})
+	t.Run("it is still gone", func(t *testing.T) {
+		s := waking(t, true, false, false)
+		s.state("web", vrrp.Fault)
+	})
+	t.Run("it is gone since", func(t *testing.T) {
+		s := waking(t, true, true, false)
+		s.state("web", vrrp.Fault)
+	})
+	t.Run("a backup's is gone", func(t *testing.T) {
+		s := waking(t, false, true, false)
+		s.state("web", vrrp.Fault)
+		if strings.Contains(strings.Join(s.lines, "\n"), "active") {
+			t.Errorf("got\n\t%s", strings.Join(s.lines, "\n\t"))
+		}
+	})
+}
+
+// With a short interval a carrier is waited for for no time, and less than a
+// stall counts; in time nobody looks.
+func TestLooksAgainBeforeFault(t *testing.T) {
+	s, _ := newTestLoop(t)
+	s.reload(oneInstance + "advert_interval = \"10ms\"\n")
+	s.activate("web")
+	if s.e.outdated(muteStallAfter) || !s.e.outdated(stallAfter) {
+		t.Error("with a carrier, a stall counts, and nothing less")
+	}
+	s.inst("web").router.Step(s.now, vrrp.Event{Kind: vrrp.EventFault, Reasons: []string{"eth0 has no carrier"}, Silent: true, Brief: true})
+	if !s.e.outdated(muteStallAfter) || s.e.outdated(muteStallAfter-1) {
+		t.Error("without a carrier, less counts")
+	}
 }
 
 func TestCallsOfTheLoop(t *testing.T) {

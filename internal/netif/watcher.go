@@ -28,6 +28,7 @@ type Watcher struct {
 	changes *os.File
 	links   chan struct{} // some have changed; a second one adds nothing
 	addrs   chan struct{}
+	asked   chan func() // by Read
 	report  func(Snapshot)
 	failed  func(error)
 	last    Snapshot
@@ -44,7 +45,7 @@ func New(report func(Snapshot), failed func(error)) (*Watcher, Snapshot, error) 
 	if err != nil {
 		return nil, nil, fmt.Errorf("open netlink socket: %w", err)
 	}
-	w := &Watcher{handle: h, report: report, failed: failed, links: make(chan struct{}, 1), addrs: make(chan struct{}, 1)}
+	w := &Watcher{handle: h, report: report, failed: failed, links: make(chan struct{}, 1), addrs: make(chan struct{}, 1), asked: make(chan func(), 1)}
 	// Subscribed before it is read, so that nothing falls between.
 	if w.changes, err = subscribe(); err == nil {
 		w.last, err = w.read()
@@ -73,6 +74,9 @@ func (w *Watcher) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case then := <-w.asked:
+			ok = w.refresh()
+			then()
 		case <-w.links:
 			ok = w.refreshLinks()
 		case <-w.addrs:
@@ -90,6 +94,18 @@ func (w *Watcher) Run(ctx context.Context) {
 			gathering = true
 			next.Reset(again)
 		}
+	}
+}
+
+// Read has everything read now, whether or not a change was heard of. After
+// what changed has been reported, or could not be read, then is called. Read
+// does not wait; it reports false if an earlier one has not begun yet.
+func (w *Watcher) Read(then func()) bool {
+	select {
+	case w.asked <- then:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -150,6 +150,34 @@ func TestLinkComesAndGoes(t *testing.T) {
 
 // An interface that comes back under its name with another index must not keep
 // the addresses of the one before.
+// Read answers after it has told what changed, or that nothing has, and does
+// not gather questions while nobody answers.
+func TestRead(t *testing.T) {
+	s := watch(t)
+	answered := make(chan struct{}, 2)
+	if !s.watcher.Read(func() { answered <- struct{}{} }) || s.watcher.Read(func() { t.Error("a second one is answered") }) {
+		t.Error("one question is taken, and another one not")
+	}
+	addVeth(t, "asked0", "asked1")
+	s.run()
+	for range 2 { // with a change, and without one
+		select {
+		case <-answered:
+		case <-time.After(patience):
+			t.Fatal("no answer")
+		}
+		for len(s.reports) > 0 {
+			s.now = <-s.reports
+		}
+		if describe(s.now, "asked0") != "down" {
+			t.Errorf("asked0 is %s", describe(s.now, "asked0"))
+		}
+		if !s.watcher.Read(func() { answered <- struct{}{} }) {
+			t.Error("not taken")
+		}
+	}
+}
+
 func TestNewIndexForgetsAddresses(t *testing.T) {
 	s := watch(t).run()
 	a := addVeth(t, "again0", "again1")

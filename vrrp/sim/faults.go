@@ -154,12 +154,20 @@ func (s *scenario) pause(h *host) {
 	})
 }
 
-// goOn ends a pause. What changed in its surroundings a host hears last.
+// goOn ends a pause. A host looks at its surroundings first, or hears last what
+// changed in them, if the pause was short or the looking took too long.
 func (s *scenario) goOn(h *host, activeFirst bool) {
-	s.Resume(h.Node, activeFirst)
-	for lan := range h.routers {
-		s.tell(h, lan, (*scenario).tellFault)
+	look := func() {
+		for lan := range h.routers {
+			s.tell(h, lan, (*scenario).tellFault)
+		}
 	}
+	if s.chance(0.3) {
+		s.Resume(h.Node, activeFirst, nil)
+	} else {
+		s.Resume(h.Node, activeFirst, look)
+	}
+	look()
 }
 
 func (s *scenario) crash(h *host) {

@@ -199,8 +199,8 @@ const stallAfter = 250 * time.Millisecond
 
 // Resume lets a paused node go on. It reads what arrived first, and then
 // looks at its timers, as the daemon does; in the order given, if an active
-// router's timer comes before that.
-func (n *Network) Resume(node *Node, activeFirst bool) {
+// router's timer comes before that. Unless it is nil, look comes before all.
+func (n *Network) Resume(node *Node, activeFirst bool, look func()) {
 	if !node.paused {
 		return
 	}
@@ -208,6 +208,9 @@ func (n *Network) Resume(node *Node, activeFirst bool) {
 	waiting := node.waiting
 	node.paused, node.waiting, node.catchesUp = false, nil, true
 	n.judge.resumed(node)
+	if look != nil {
+		look()
+	}
 	timers := func(which func(*member) bool) {
 		for _, m := range node.routers {
 			switch {
