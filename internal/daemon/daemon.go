@@ -186,7 +186,10 @@ func (d *Daemon) open() error {
 		free:      func(id identity) { d.beats.Free(id.key()) },
 	})
 	d.loop = newLoop(d.engine, poller, d.opts.Observer.Lag)
-	d.loop.begin = func() { d.engine.realtime = realtime(d.plan) }
+	d.loop.begin = func() {
+		d.engine.realtime = realtime(d.plan)
+		rehearse()
+	}
 	d.checks = d.newChecks()
 	d.web = newWeb(d.log)
 	d.bonds, err = newBondWatch(d)

@@ -76,6 +76,7 @@ type engine struct {
 	advert  vrrp.Advert // the one being decoded, reused
 	dirty   []*port     // to be flushed
 	after   []func()    // orders and reports that wait for the flush
+	sent    bool        // they have left, and what waited for it happens now
 	unsaved bool        // the state file is to be written at the end of the turn
 }
 
@@ -120,8 +121,8 @@ func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {
 		e.timers.stop(inst)
 	case vrrp.ActionHoldAddresses:
 		inst.justHeld = true
-		name, want := inst.owner, inst.want(true)
-		e.then(func() { e.out.addresses.Set(name, want) })
+		name := inst.owner
+		e.then(func() { e.out.addresses.Set(name, inst.want(true)) })
 	case vrrp.ActionReleaseAddresses:
 		inst.beat.Store(0)
 		if e.leavesToLease(inst, a) {
@@ -138,12 +139,23 @@ func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {
 			e.then(func() { e.out.addresses.Announce(name) })
 		}
 	case vrrp.ActionReport:
-		e.record(now, inst, a.Record)
+		record, at, due := a.Record, time.Now(), time.Time{}
+		if inst.dueAt != 0 {
+			due = at.Add(-now.Sub(inst.dueAt))
+		}
+		e.then(func() { e.record(inst, record, at, due) })
 	}
 }
 
-// then puts something off until the advertisements of this turn have left.
-func (e *engine) then(do func()) { e.after = append(e.after, do) }
+// then puts something off until the advertisements of this turn have left,
+// however little it costs: in the turn of a takeover every microsecond counts.
+func (e *engine) then(do func()) {
+	if e.sent && len(e.dirty) == 0 {
+		do()
+		return
+	}
+	e.after = append(e.after, do)
+}
 
 // save has the state file written, once for all that changes in a turn: when
 // a thousand instances learn something at a time, it is one state.
@@ -188,10 +200,11 @@ func (e *engine) flush(now vrrp.Instant) {
 			return
 		}
 		after := e.after
-		e.after = nil
+		e.after, e.sent = nil, true
 		for _, do := range after {
 			do()
 		}
+		e.sent = false
 		if e.after == nil {
 			clear(after)
 			e.after = after[:0] // what an order had sent leaves now, too

@@ -138,6 +138,7 @@ func (l *loop) turn() (stopped bool, err error) {
 		woken = woken || again
 		e.expire(now, drained)
 	}
+	e.flush(now)
 	e.stalled = e.stalled && !drained && now.Sub(e.stalledAt) < stallMost
 	if woken {
 		stopped = l.runRequests(now)

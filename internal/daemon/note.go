@@ -65,8 +65,9 @@ func (e *engine) tell(n note) {
 	e.then(func() { e.out.tell(n) })
 }
 
-// record takes a router's report: a transition, or a notice.
-func (e *engine) record(now vrrp.Instant, inst *instance, r vrrp.Record) {
+// record takes a router's report: a transition, or a notice, of a moment.
+// If a timer led to it, that was due at due.
+func (e *engine) record(inst *instance, r vrrp.Record, at, due time.Time) {
 	text := r.String()
 	e.conditionsFollow(inst, r, text)
 	inst.ear.record(inst.cfg.Name, &r)
@@ -91,16 +92,15 @@ func (e *engine) record(now vrrp.Instant, inst *instance, r vrrp.Record) {
 	if r.To == vrrp.Initialize {
 		e.departed(inst)
 	}
-	wall := time.Now()
 	e.board.turned(inst.cfg.Name, r.To)
-	inst.since, inst.cause = wall, text
+	inst.since, inst.cause = at, text
 	inst.transitions[transitionKey{r.To, r.Cause}]++
 	inst.transitioned++
 	if r.To == vrrp.Active {
 		// Counted from the moment the timer was due, not from when we woke up.
-		inst.promotedAt = wall
-		if inst.dueAt != 0 && r.Cause != vrrp.CausePromoted {
-			inst.promotedAt = wall.Add(-now.Sub(inst.dueAt))
+		inst.promotedAt = at
+		if !due.IsZero() && r.Cause != vrrp.CausePromoted {
+			inst.promotedAt = due
 		}
 		if r.Cause == vrrp.CauseTimeout {
 			e.outlive(inst, r.After)
