@@ -205,8 +205,7 @@ func (e *engine) flush(now vrrp.Instant) {
 			do()
 		}
 		e.sent = false
-		if e.after == nil {
-			clear(after)
+		if clear(after); e.after == nil {
 			e.after = after[:0] // what an order had sent leaves now, too
 		}
 	}

@@ -114,7 +114,7 @@ func (p *Poller) Wait(deadline int64) (ready []int32, woken bool, err error) {
 // a millisecond to return it. So the last 0.3 ms are waited in a system call
 // that keeps the processor. Every other goroutine may have to wait that long
 // too, and it costs a second system call; and of those the last 0.08 ms are not
-// waited at all but looked away, so that what arrives in them is reported by the
+// slept through but spent looking at the clock, so that what arrives in them is reported by the
 // next call. For the deadlines that are worth it.
 func (p *Poller) WaitPrecisely(deadline int64) (ready []int32, woken bool, err error) {
 	return p.wait(deadline, rawWindow)
