@@ -52,6 +52,7 @@ type instance struct {
 
 	slot     int  // in the timers
 	inRow    bool // of those overdue
+	rank     int  // among timers due at the same moment; 0: none was set yet
 	deadline vrrp.Instant
 	// bondsRead: the bonds underneath were read in view of this deadline.
 	bondsRead bool

@@ -7,14 +7,20 @@ import "vrrpd/vrrp"
 type timers struct {
 	heap    []timer     // the earliest first, see container/heap
 	overdue []*instance // by deadline; those whose slot says otherwise are no longer
+	ranks   int
 }
 
 // A timer repeats its instance's deadline, so that comparing touches no other
-// memory.
+// memory. Of those due at the same moment, always the same is first: each
+// advertisement takes microseconds to leave, and where thousands leave together
+// its place among them must not change, or the interval would.
 type timer struct {
 	at   vrrp.Instant
+	rank int
 	inst *instance
 }
+
+func (v timer) before(w timer) bool { return v.at < w.at || v.at == w.at && v.rank < w.rank }
 
 // Slots of an instance that is not in the heap.
 const (
@@ -24,11 +30,16 @@ const (
 
 func (t *timers) set(inst *instance, at vrrp.Instant) {
 	inst.deadline, inst.bondsRead = at, false
+	if inst.rank == 0 {
+		t.ranks++
+		inst.rank = t.ranks
+	}
+	v := timer{at, inst.rank, inst}
 	if inst.slot < 0 {
 		inst.slot = len(t.heap)
-		t.heap = append(t.heap, timer{at, inst})
+		t.heap = append(t.heap, v)
 	}
-	t.move(inst.slot, timer{at, inst})
+	t.move(inst.slot, v)
 }
 
 func (t *timers) stop(inst *instance) {
@@ -107,7 +118,7 @@ func (t *timers) move(i int, v timer) {
 	h := t.heap
 	for i > 0 {
 		above := (i - 1) / 2
-		if h[above].at <= v.at {
+		if h[above].before(v) {
 			break
 		}
 		h[i] = h[above]
@@ -119,10 +130,10 @@ func (t *timers) move(i int, v timer) {
 		if below >= len(h) {
 			break
 		}
-		if right := below + 1; right < len(h) && h[right].at < h[below].at {
+		if right := below + 1; right < len(h) && h[right].before(h[below]) {
 			below = right
 		}
-		if h[below].at >= v.at {
+		if v.before(h[below]) {
 			break
 		}
 		h[i] = h[below]

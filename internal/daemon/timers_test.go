@@ -36,7 +36,7 @@ func TestTimers(t *testing.T) {
 		for _, inst := range all {
 			switch {
 			case inst.slot >= 0:
-				if q.heap[inst.slot] != (timer{inst.deadline, inst}) {
+				if q.heap[inst.slot] != (timer{inst.deadline, inst.rank, inst}) {
 					t.Fatalf("slot %d is another's", inst.slot)
 				}
 				least = append(least, inst.deadline)
@@ -86,5 +86,33 @@ func TestOverdue(t *testing.T) {
 	}
 	if at, armed := q.next(); at != 99 || !armed || len(q.overdue) != 0 {
 		t.Error(at, armed, len(q.overdue))
+	}
+}
+
+// Of those due at the same moment the order is the same every time, whatever
+// was done with others meanwhile.
+func TestTimersKeepTheirOrder(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var q timers
+	all := make([]*instance, 100)
+	for i := range all {
+		all[i] = &instance{slot: noSlot}
+		q.set(all[i], 1)
+	}
+	for round := vrrp.Instant(1); round < 20; round++ {
+		for range 50 {
+			inst := all[r.IntN(len(all))]
+			q.set(inst, round+vrrp.Instant(r.IntN(3)))
+			q.set(inst, round)
+		}
+		var seen []*instance
+		for inst := q.first(); inst != nil && inst.deadline == round; inst = q.first() {
+			q.stop(inst)
+			seen = append(seen, inst)
+			q.set(inst, round+1)
+		}
+		if !slices.Equal(seen, all) {
+			t.Fatalf("round %d: another order", round)
+		}
 	}
 }

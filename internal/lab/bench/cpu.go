@@ -65,14 +65,33 @@ func (b *bench) cpu(s *stage, w workload) {
 			worst.add(k, figures.Max(gaps))
 		}
 	}
+	floor := pair{}
+	if w.routers > 1 {
+		floor.add(vrrpd, b.bareSending(c, w, window))
+	}
 	name := fmt.Sprintf("%d × %s", w.routers, short(w.interval))
 	nominal := float64(w.routers) / w.interval.Seconds()
 	ms := figures.Milliseconds(int64(w.interval))
 	b.row("cpu", name+": active", "% of a core", active, figures.Median, w.active)
+	if w.routers > 1 {
+		b.row("cpu", name+": sending alone (the floor for active)", "% of a core", floor, figures.Median, figures.Target{})
+	}
 	b.row("cpu", name+": backup", "% of a core", backup, figures.Median, w.backup)
 	b.row("cpu", name+": adverts a second", "", sent, figures.Median, figures.Target{Least: 0.998 * nominal})
 	b.row("cpu", name+": interval, p99", "ms", p99, figures.Median, figures.Target{Most: 1.05 * ms})
 	b.row("cpu", name+": interval, longest", "ms", worst, figures.Max, figures.Target{})
+}
+
+// bareSending is what it costs to hand the same advertisements to the kernel
+// and to do nothing else: on this topology that includes their delivery. The
+// backup is there to receive them.
+func (b *bench) bareSending(c *cluster, w workload, window time.Duration) float64 {
+	t := &takeover{c: c, kind: vrrpd, routers: w.routers, interval: w.interval, played: true}
+	t.prepare()
+	time.Sleep(window)
+	used := t.play.halt()
+	c.reset(t.b)
+	return used
 }
 
 // intervals lists, in milliseconds, the times between the active host's
