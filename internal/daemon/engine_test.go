@@ -61,10 +61,10 @@ addresses = ["198.51.100.100/24"]
 		eth1#3: vrid 51 advertises 100
 		hold web 192.0.2.100/24
 		web: backup -> active (timeout)
-		hold mail 198.51.100.100/24
-		mail: backup -> active (timeout)
 		hold db 192.0.2.101/24
-		db: backup -> active (timeout)`)
+		db: backup -> active (timeout)
+		hold mail 198.51.100.100/24
+		mail: backup -> active (timeout)`)
 }
 
 // Case 47: advertisements keep their pace whatever the delay of the loop.
