@@ -57,36 +57,40 @@ func ownCgroup(mountinfo, cgroup string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	root, mounted := "", ""
-	for line := range strings.Lines(string(mounts)) {
-		// proc_pid_mountinfo(5): the type follows a lone hyphen.
-		before, after, _ := strings.Cut(line, " - ")
-		fields := strings.Fields(before)
-		if strings.HasPrefix(after, "cgroup2 ") && len(fields) >= 5 {
-			root, mounted = unescapeMount(fields[3]), unescapeMount(fields[4])
-			break
-		}
-	}
-	if mounted == "" {
-		return "", errors.New("no cgroup v2 is mounted")
-	}
 	groups, err := os.ReadFile(cgroup)
 	if err != nil {
 		return "", err
 	}
+	path, found := "", false
 	for line := range strings.Lines(string(groups)) {
-		path, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "0::")
-		if !ok {
+		if p, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "0::"); ok {
+			path, found = p, true
+		}
+	}
+	dir, err := "", errors.New("no cgroup v2 is mounted")
+	for line := range strings.Lines(string(mounts)) {
+		// proc_pid_mountinfo(5): the type follows a lone hyphen.
+		before, after, _ := strings.Cut(line, " - ")
+		fields := strings.Fields(before)
+		if !strings.HasPrefix(after, "cgroup2 ") || len(fields) < 5 {
 			continue
 		}
-		// In a container, what is mounted may be a part of the hierarchy.
-		below, err := filepath.Rel(root, path)
-		if err != nil || below == ".." || strings.HasPrefix(below, "../") {
-			return "", fmt.Errorf("cgroup %s is not below what is mounted on %s", path, mounted)
+		if !found {
+			return "", errors.New("this process is in no cgroup v2")
 		}
-		return filepath.Join(mounted, below), nil
+		root, mounted := unescapeMount(fields[3]), unescapeMount(fields[4])
+		// In a container, what is mounted may be a part of the hierarchy.
+		below, rel := filepath.Rel(root, path)
+		if rel != nil || below == ".." || strings.HasPrefix(below, "../") {
+			err = fmt.Errorf("cgroup %s is not below what is mounted on %s", path, mounted)
+			continue
+		}
+		dir, err = filepath.Join(mounted, below), nil
+		if _, hidden := os.Stat(filepath.Join(dir, "cgroup.procs")); hidden == nil {
+			return dir, nil // others may be hidden by what is mounted above them
+		}
 	}
-	return "", errors.New("this process is in no cgroup v2")
+	return dir, err
 }
 
 // unescapeMount undoes the octal escapes of /proc/PID/mountinfo.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -25,6 +26,8 @@ const spawnMemory = 64 << 20
 // what it is asked to until the other side of its socket is closed, for whatever
 // reason, and kills what runs then.
 func Spawned() error {
+	// For people who look; it may be refused without harm.
+	_ = os.WriteFile("/proc/self/comm", []byte(filepath.Base(os.Args[0])), 0)
 	// Who stops the daemon may signal its whole group, or its whole cgroup. The
 	// daemon decides when this process ends. Taken, not ignored: what is ignored
 	// stays so in commands.

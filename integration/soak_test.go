@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,29 +23,19 @@ var (
 // calmProcesses is the one that vrrpd has run commands.
 const calmProcesses = 1
 
-// soakMark is in the command line of everything that hostile checks leave.
-const soakMark = "47113"
-
-// hostile are checks as nobody wants them. All of them fail.
-var hostile = []string{
-	`exec sleep ` + soakMark,
-	`trap '' TERM HUP INT; while :; do sleep ` + soakMark + `; done`,
-	`for i in 1 2 3 4 5; do (trap '' TERM; sleep ` + soakMark + `) & done; wait`,
-	`while :; do sleep ` + soakMark + ` & sleep 0.05; done`,
-	`exec yes`,
-	`head -c 20M /dev/zero >&2; exit 3`,
-	`exec >&- 2>&-; sleep ` + soakMark,
-	`kill -STOP $$`,
-	`(trap '' TERM HUP; sleep ` + soakMark + `) & exit 1`,
-	`setsid sleep ` + soakMark + ` & sleep 0.2; exit 1`, // leaves the process group: only a cgroup catches it
-}
-
 // TestCheckSoak: two hundred checks a second of which twenty hang, fork, flood,
 // ignore signals and run away do nothing to the election, and leave nothing.
 func TestCheckSoak(t *testing.T) {
 	l, sw, a, b, client := twoNodes(t, 100*time.Millisecond, "")
 	calm := a.config
-	a.start()
+	group, err := a.host.Cgroup()
+	if err != nil {
+		t.Logf("without cgroups: %v", err)
+		a.start()
+	} else {
+		cmd := group.Command(program(t, "vrrpd"), "-c", a.file)
+		a.startCommand(cmd.Args[0], cmd.Args[1:]...)
+	}
 	a.waitState("web", "active", 10*time.Second)
 	b.start()
 	b.waitState("web", "backup", 10*time.Second)
@@ -107,7 +96,7 @@ func TestCheckSoak(t *testing.T) {
 	// And nothing of it stays.
 	a.configure(calm)
 	a.must("reload")
-	lab.Until(t, 20*time.Second, "every check to be gone", func() bool { return len(marked(t)) == 0 && lookAt(t, a).processes <= calmProcesses })
+	lab.Until(t, 20*time.Second, "every check to be gone", func() bool { return len(lab.HostileLeft()) == 0 && lookAt(t, a).processes <= calmProcesses })
 	lab.Until(t, 20*time.Second, fmt.Sprintf("descriptors to be as few as before, %d", before.files), func() bool { return lookAt(t, a).files <= before.files+2 })
 }
 
@@ -130,9 +119,9 @@ func soakConfig(calm string, escapes bool) string {
 		track = append(track, fmt.Sprintf("{ check = %q, weight = -1 }", name))
 		fmt.Fprintf(&checks, "[check.%s]\ncommand = %s\ntimeout = \"700ms\"\nkill_grace = \"100ms\"\n", name, command)
 	}
-	kinds := hostile
+	kinds := lab.Hostile
 	if !escapes {
-		kinds = hostile[:len(hostile)-1]
+		kinds = kinds[:len(kinds)-1]
 	}
 	for i := range *soakHostile {
 		add(fmt.Sprintf("hostile%d", i), fmt.Sprintf(`["/bin/sh", "-c", %q]`, kinds[i%len(kinds)]))
@@ -259,19 +248,4 @@ func procStat(pid int) []string {
 	}
 	text := string(b)
 	return strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-}
-
-// marked are the processes that hostile checks have left, wherever they are.
-func marked(t *testing.T) (pids []string) {
-	t.Helper()
-	paths, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range paths {
-		if b, err := os.ReadFile(path); err == nil && strings.Contains(string(b), soakMark) {
-			pids = append(pids, filepath.Base(filepath.Dir(path)))
-		}
-	}
-	return pids
 }
