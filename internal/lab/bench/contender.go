@@ -33,6 +33,10 @@ type contender struct {
 	ready string
 	// abandoned is what the service manager runs after it died, if anything.
 	abandoned func(t terms, file string) []string
+	// checks adds checks to a configuration of one router, some of them hostile.
+	checks func(text string, hostile []string) string
+	// own are the names of processes that are its own, and not what it runs.
+	own []string
 }
 
 // terms are the parts of a contender's way of running that the command line sets.
@@ -62,6 +66,8 @@ var vrrpd = &contender{
 		}
 		return []string{filepath.Join(t.programs, "vrrpd"), "-c", file, "release"}
 	},
+	checks: checkedVrrpd,
+	own:    []string{"vrrpd-commands"},
 }
 
 var keepalived = &contender{
@@ -86,6 +92,8 @@ var keepalived = &contender{
 	// routers are there.
 	ready:     "Entering BACKUP STATE (init)",
 	abandoned: func(terms, string) []string { return nil },
+	checks:    checkedKeepalived,
+	own:       []string{"keepalived", "keepalived_vrrp"},
 }
 
 var contenders = []*contender{vrrpd, keepalived}

@@ -28,6 +28,7 @@ var benches = []struct {
 	{"flood", benchFlood},
 	{"memory", benchMemory},
 	{"handover", benchHandover},
+	{"checks", benchChecks},
 }
 
 // A bench is one run of the program: what was asked for, and what was found.
