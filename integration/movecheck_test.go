@@ -51,7 +51,9 @@ var movedChecks = []moved{
 			t.Cleanup(func() { l.Close() })
 			return up, down
 		}},
-	{"check_procs", func(_, host string) []string { return []string{pluginDir + "check_procs", "-C", "moved-" + host, "-c", "1:"} }, "nagios",
+	{"check_procs", func(_, host string) []string {
+		return []string{pluginDir + "check_procs", "-C", "moved-" + host, "-c", "1:"}
+	}, "nagios",
 		func(t *testing.T, dir string, h *lab.Host) (up, down func()) {
 			sleep, err := os.ReadFile("/bin/sleep")
 			must(t, err)
