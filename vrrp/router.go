@@ -87,6 +87,7 @@ type Router struct {
 
 	group    bool // a member of a Group
 	follower bool // … and not its first
+	joining  bool // … which was active before, and does not count this one yet
 	tieSince Instant
 
 	actions []Action // reused by every Step

@@ -66,6 +66,10 @@ func (r *Router) Ready() bool { return r.Expired() && !r.blocked() }
 // Faults returns what keeps the router from running, its group's included.
 func (r *Router) Faults() []string { return append(slices.Clone(r.faults), r.groupFaults...) }
 
+// Joining reports whether the router is in a group that is active without it,
+// and is to join.
+func (r *Router) Joining() bool { return r.joining }
+
 // Holds returns what keeps a backup from becoming active.
 func (r *Router) Holds() []string {
 	holds := slices.Clone(r.holds)

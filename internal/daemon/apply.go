@@ -231,6 +231,9 @@ func (e *engine) regroup(plan []config.Group) {
 		}
 		g.machine = vrrp.NewGroup(routers, c.Instances)
 		g.state = g.machine.State()
+		if within := g.machine.JoinWithin(); within > 0 {
+			e.out.again(within, func(now vrrp.Instant) { e.settle(now, g) })
+		}
 		groups = append(groups, g)
 	}
 	e.groups = groups

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -105,10 +106,22 @@ func (e *engine) step(now vrrp.Instant, inst *instance, ev vrrp.Event) {
 	for _, m := range inst.group.members {
 		m.justHeld = false
 	}
-	for _, a := range inst.group.machine.Step(now, inst.member, ev) {
-		e.carryOut(now, inst.group.members[a.Member], a.Action)
+	e.carryOutGroup(now, inst.group, inst.group.machine.Step(now, inst.member, ev))
+}
+
+func (e *engine) carryOutGroup(now vrrp.Instant, g *group, actions []vrrp.MemberAction) {
+	for _, a := range actions {
+		e.carryOut(now, g.members[a.Member], a.Action)
 	}
-	e.groupChanged(inst.group)
+	e.groupChanged(g)
+}
+
+// settle ends the joining of new members of a group, if there still is that
+// group.
+func (e *engine) settle(now vrrp.Instant, g *group) {
+	if slices.Contains(e.groups, g) {
+		e.carryOutGroup(now, g, g.machine.Settle(now))
+	}
 }
 
 func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -155,6 +156,68 @@ func TestGroupAddedAndRemoved(t *testing.T) {
 	s.hear(advert{from: peer, vrid: 52, priority: 200, vips: addrs("192.0.2.101")})
 	s.state("web", vrrp.Active)
 	s.state("db", vrrp.Backup)
+}
+
+// A reload that adds a member to a group that is active moves nobody else: not
+// even while the member's interface has no address to send from.
+func TestGroupGainsAMember(t *testing.T) {
+	alone := strings.Replace(aGroup, `, "db"`, "", 1)
+	s := newScript(t)
+	eth1 := s.e.ifaces["eth1"]
+	bare := eth1
+	bare.IPv4 = nil
+	s.e.ifaces["eth1"] = bare
+	s.reload(oneInstance + alone)
+	s.activate("web")
+	s.again = nil
+	s.reload(strings.Replace(twoInstances, "[instance.db]\ninterface = \"eth0\"", "[instance.db]\ninterface = \"eth1\"", 1) + aGroup)
+	s.state("web", vrrp.Active)
+	s.state("db", vrrp.Fault)
+	settle := s.again
+	if settle == nil {
+		t.Fatal("the joining has no end")
+	}
+	ifaces := maps.Clone(s.e.ifaces)
+	ifaces["eth1"] = eth1
+	s.do(func() { s.e.interfaces(s.now, ifaces) })
+	s.state("db", vrrp.Backup)
+	s.forget()
+	for s.inst("db").router.State() != vrrp.Active {
+		s.fire()
+	}
+	s.state("web", vrrp.Active)
+	if out := strings.Join(s.lines, "\n"); strings.Contains(out, "web:") || strings.Contains(out, "site:") {
+		t.Errorf("somebody else moved:\n%s", out)
+	}
+	s.forget()
+	s.do(func() { settle(s.now) })
+	s.got("")
+}
+
+// One that cannot join is a member like any other in the end.
+func TestGroupGainsAMemberThatCannotRun(t *testing.T) {
+	s := started(t, oneInstance+strings.Replace(aGroup, `, "db"`, "", 1))
+	s.activate("web")
+	s.reload(strings.Replace(twoInstances, "[instance.db]\ninterface = \"eth0\"", "[instance.db]\ninterface = \"eth7\"", 1) + aGroup)
+	s.state("web", vrrp.Active)
+	s.forget()
+	settle := s.again
+	s.do(func() { settle(s.now) })
+	s.got(`
+		eth0#2: vrid 51 advertises 0
+		drop web 192.0.2.100/24
+		web: active -> fault (fault)
+		site: active -> fault ()`)
+
+	// A group that is there no more has nothing to settle.
+	s = started(t, oneInstance+strings.Replace(aGroup, `, "db"`, "", 1))
+	s.activate("web")
+	s.reload(twoInstances + aGroup)
+	settle = s.again
+	s.reload(oneInstance)
+	s.forget()
+	s.do(func() { settle(s.now) })
+	s.got("")
 }
 
 // While a reload takes a group apart and puts it together anew, no member

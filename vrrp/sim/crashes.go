@@ -118,6 +118,7 @@ func (s *scenario) heal() {
 			s.goOn(h, false)
 		}
 		s.shutdown(h, true)
+		s.settle(h.Node)
 		for lan := range h.cfgs {
 			if cfg := h.cfgs[lan]; cfg.Version == vrrp.V2 && cfg.AdvertInterval != s.lans[lan].interval {
 				cfg.AdvertInterval = s.lans[lan].interval

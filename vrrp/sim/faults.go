@@ -32,6 +32,7 @@ var faults = []fault{
 	{3, (*scenario).hold, true},
 	{3, (*scenario).reconfigure, true},
 	{1, (*scenario).renumber, true},
+	{2, (*scenario).replace, true},
 }
 
 // trouble schedules the faults until s.end.
@@ -192,6 +193,43 @@ func (s *scenario) stop(h *host) {
 		s.shutdown(h, true)
 		s.launch(h)
 	})
+}
+
+// replace stops a router of a group and has another one join in its place, as a
+// reload does. The others go on.
+func (s *scenario) replace(h *host) {
+	if h.group == nil || !h.running() {
+		return
+	}
+	lan := s.lanOf(h)
+	s.say(h.Node, "has its router on lan %d replaced", lan)
+	h.group.Dissolve()
+	h.group = nil
+	s.step(h.Node, lan, vrrp.Event{Kind: vrrp.EventShutdown, Now: true})
+	type standing struct{ active, leaving bool }
+	stand := func(m *member) standing { return standing{m.State() == vrrp.Active, m.HandingOver()} }
+	var before []standing
+	for _, m := range h.routers {
+		before = append(before, stand(m))
+	}
+	h.tie()
+	if s.hastes {
+		s.settle(h.Node)
+	}
+	if within := h.group.JoinWithin(); within > 0 {
+		group := h.group
+		s.at(min(s.end, s.now.Add(within)), func() {
+			if h.group == group && h.running() {
+				s.settle(h.Node)
+			}
+		})
+	}
+	s.step(h.Node, lan, vrrp.Event{Kind: vrrp.EventStartup})
+	for i, m := range h.routers {
+		if i != lan && before[i].active && stand(m) != before[i] {
+			s.judge.fail(m, "moves because another one joins its group")
+		}
+	}
 }
 
 func (s *scenario) shutdown(h *host, atOnce bool) {

@@ -456,11 +456,12 @@ func (j *judge) consistent(m *member) {
 	}
 }
 
-// together: no member of a group is active for good while another is not.
+// together: no member of a group is active for good while another is not,
+// unless that one has not joined yet.
 func (j *judge) together(n *Node) {
 	down := false
 	for _, m := range n.routers {
-		down = down || m.State() != vrrp.Active
+		down = down || m.State() != vrrp.Active && !m.Joining()
 	}
 	for _, m := range n.routers {
 		if down && m.State() == vrrp.Active && !m.HandingOver() {

@@ -45,6 +45,7 @@ var mutants = []mutant{
 		a.Interval = m.Config().AdvertInterval
 		return true
 	}),
+	made("a group waits for who joins it", func(s *scenario) { s.hastes = true }),
 	bent("priority 0 is ignored", func(_ *scenario, m *member, e *vrrp.Event) bool {
 		return !advert(m, e, vrrp.Backup) || e.Advert.Priority != vrrp.PriorityRelease
 	}),

@@ -31,6 +31,7 @@ type scenario struct {
 
 	calm     bool                        // nothing is done to it but what people do on purpose
 	grouped  bool                        // some routers move together
+	hastes   bool                        // groups are settled before anybody has joined
 	slowest  int64                       // clock, as Node.ppm
 	patience func(*member) time.Duration // how long a process may be gone for another to go on in its place
 }

@@ -138,20 +138,40 @@ func (n *Network) prepare(node *Node) {
 	for lan := range node.addresses {
 		node.addresses[lan].begin()
 	}
-	var plain []*vrrp.Router
-	var labels []string
 	for lan, cfg := range node.cfgs {
 		r := vrrp.NewRouter(cfg)
 		node.routers = append(node.routers, &member{Router: r, node: node, lan: lan,
 			policy: vrrp.Policy{Version: cfg.Version, Interval: cfg.AdvertInterval, Source: node.sources[lan]}})
-		plain = append(plain, r)
-		labels = append(labels, fmt.Sprintf("lan%d", lan))
 	}
 	if node.grouped {
-		node.group = vrrp.NewGroup(plain, labels)
+		node.tie()
 	}
 	for lan := range node.routers {
 		n.step(node, lan, vrrp.Event{Kind: vrrp.EventSource, Source: node.sources[lan]})
+	}
+}
+
+// tie makes a group of a node's routers.
+func (node *Node) tie() {
+	var plain []*vrrp.Router
+	var labels []string
+	for lan, m := range node.routers {
+		plain = append(plain, m.Router)
+		labels = append(labels, fmt.Sprintf("lan%d", lan))
+	}
+	node.group = vrrp.NewGroup(plain, labels)
+}
+
+// settle ends the joining of routers to a node's group.
+func (n *Network) settle(node *Node) {
+	if !node.alive || node.group == nil || node.group.JoinWithin() == 0 {
+		return
+	}
+	m := node.routers[0]
+	n.judge.before(m, &vrrp.Event{Kind: vrrp.EventAlone}) // for want of an event
+	defer n.judge.after(m)
+	for _, a := range node.group.Settle(node.local(n.now)) {
+		n.carryOut(node.routers[a.Member], a.Action)
 	}
 }
 
