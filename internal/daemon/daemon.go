@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"slices"
 	"sync"
@@ -218,6 +219,7 @@ func (d *Daemon) operate() (*operation, netif.Snapshot, error) {
 		return nil, nil, errors.Join(err, d.keeper.Close(), d.loop.poller.Close())
 	}
 	latest.Store(&ifaces)
+	d.relax()
 	d.loop.look = func() (netif.Snapshot, bool) { return lookAt(watcher, &latest) }
 	d.background.Go(func() { watcher.Run(d.ctx) })
 	keeping, stop := context.WithCancel(context.Background())
@@ -233,8 +235,17 @@ func (d *Daemon) operate() (*operation, netif.Snapshot, error) {
 			o.failed <- fmt.Errorf("loop: %w", err)
 		}
 	}()
-	d.background.Go(d.ticker)
 	return o, ifaces, nil
+}
+
+// relax has the threads that nothing depends on wake up later, and so less
+// often. The loop's takes that back for itself. Where it may not be done it is
+// a matter of tenths of a percent of a processor, and not worth a word.
+func (d *Daemon) relax() {
+	err := transport.SetTimerSlackOfAll(time.Millisecond)
+	if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, fs.ErrNotExist) {
+		d.say(levelWarn, kindWarning, "timer slack: "+err.Error())
+	}
 }
 
 // lookPatience bounds how long the loop waits to know the interfaces as they
@@ -448,20 +459,6 @@ func (d *Daemon) Reload(context.Context) (*control.Outcome, error) {
 func (d *Daemon) addressEvent(ev vip.Event) {
 	if !d.loop.do(func(vrrp.Instant) { d.engine.addressEvent(ev) }) {
 		d.scribe.tell(addressNote(ev))
-	}
-}
-
-// ticker has the loop look after what has no moment of its own.
-func (d *Daemon) ticker() {
-	t := time.NewTicker(time.Second)
-	defer t.Stop()
-	for {
-		select {
-		case <-d.ctx.Done():
-			return
-		case <-t.C:
-			d.loop.do(d.engine.tick)
-		}
 	}
 }
 

@@ -25,6 +25,7 @@ type loop struct {
 
 	heard  vrrp.Instant // the last turn that had packets
 	gather bool         // the next ones are close behind
+	ticked vrrp.Instant // when the engine last looked after everything
 
 	mu       sync.Mutex
 	requests []func(now vrrp.Instant)
@@ -95,17 +96,23 @@ func (l *loop) run() error {
 	}
 }
 
+// tickEvery is how often the engine looks after what has no moment of its own.
+// To be woken costs more than to look, so a turn that comes about then does.
+const (
+	tickEvery = time.Second
+	tickGive  = 100 * time.Millisecond
+)
+
 // turn waits for something to happen and handles it.
 func (l *loop) turn() (stopped bool, err error) {
 	e := l.engine
 	at, takeover, armed := e.next()
-	deadline := transport.NoDeadline
-	if armed {
+	deadline, wait := int64(l.ticked.Add(tickEvery+tickGive)), l.poller.Wait
+	if armed && int64(at) <= deadline {
 		deadline = max(int64(at), 1) // 0 would be none
-	}
-	wait := l.poller.Wait
-	if takeover {
-		wait = l.poller.WaitPrecisely
+		if takeover {
+			wait = l.poller.WaitPrecisely
+		}
 	}
 	if l.gather {
 		if err := l.poller.Pause(gatherFor, deadline); err != nil {
@@ -142,6 +149,10 @@ func (l *loop) turn() (stopped bool, err error) {
 	e.stalled = e.stalled && !drained && now.Sub(e.stalledAt) < stallMost
 	if woken {
 		stopped = l.runRequests(now)
+	}
+	if now.Sub(l.ticked) >= tickEvery-tickGive {
+		l.ticked = now
+		e.tick(now)
 	}
 	e.flush(now)
 	if !e.stalled { // else somebody may have taken over, and it is not read yet
