@@ -143,7 +143,7 @@ func put(t *testing.T, path, text string, mode os.FileMode) {
 	must(t, os.WriteFile(path, []byte(text), mode))
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -70,7 +70,13 @@ func (n *node) start() *node {
 // startCommand is start by another command that becomes the daemon.
 func (n *node) startCommand(name string, args ...string) *node {
 	n.t.Helper()
-	n.proc = n.host.Start(name, args...)
+	return n.startCmd(exec.Command(name, args...))
+}
+
+// startCmd is that for a command with an environment or credentials of its own.
+func (n *node) startCmd(cmd *exec.Cmd) *node {
+	n.t.Helper()
+	n.proc = n.host.StartCmd(cmd)
 	lab.Until(n.t, 10*time.Second, n.host.Name+" to answer", func() bool {
 		if n.proc.Exited() {
 			n.t.Fatalf("vrrpd on %s ended:\n%s", n.host.Name, n.proc.Output())

@@ -33,8 +33,7 @@ func TestCheckSoak(t *testing.T) {
 		t.Logf("without cgroups: %v", err)
 		a.start()
 	} else {
-		cmd := group.Command(program(t, "vrrpd"), "-c", a.file)
-		a.startCommand(cmd.Args[0], cmd.Args[1:]...)
+		a.startCmd(group.Command(program(t, "vrrpd"), "-c", a.file))
 	}
 	a.waitState("web", "active", 10*time.Second)
 	b.start()
