@@ -242,7 +242,9 @@ func (j *judge) sends(m *member, priority uint8, interval time.Duration) {
 		want = j.event.Priority
 	}
 	promise := cfg.AdvertInterval
-	givesWay := v.state == vrrp.Active && !v.leaving && m.State() == vrrp.Backup && j.event.Kind == vrrp.EventAdvert
+	// Its group may be at fault at once, by one that was to join it.
+	givesWay := v.state == vrrp.Active && !v.leaving && j.event.Kind == vrrp.EventAdvert &&
+		(m.State() == vrrp.Backup || m.State() == vrrp.Fault && m.node.group != nil)
 	if givesWay {
 		promise = j.event.Advert.Interval
 	}
