@@ -24,9 +24,10 @@ const (
 // A soak is what a daemon was like while its checks ran.
 type soak struct {
 	early, longest             float64
-	processor                  float64 // % of a core, of all that it ran as well
-	memory                     float64 // MiB at most, of the daemon's own processes
-	files, zombies, left       float64
+	processor                  float64   // % of a core, with all that it ran
+	memories                   []float64 // MiB, of the daemon's own processes, at each look
+	opens                      []float64 // their descriptors
+	zombies, left              float64
 	runs, overruns, falselyBad float64
 }
 
@@ -50,13 +51,21 @@ func benchChecks(b *bench, s *stage) {
 	row("false transitions in "+short(window), "", func(o *soak) float64 { return o.early }, figures.Target{Zero: true})
 	row("interval of 100 ms, longest", "ms", func(o *soak) float64 { return o.longest }, figures.Target{Most: 250})
 	row("processor, with what they run", "% of a core", func(o *soak) float64 { return o.processor }, figures.Target{})
-	row("RSS, at most", "MiB", func(o *soak) float64 { return o.memory }, figures.Target{Most: 128})
-	row("descriptors, at most", "", func(o *soak) float64 { return o.files }, figures.Target{})
+	row("RSS, at most", "MiB", func(o *soak) float64 { return figures.Max(o.memories) }, figures.Target{Most: 200})
+	row("RSS, last third less the first", "MiB", func(o *soak) float64 { return growth(o.memories) }, figures.Target{Most: 16})
+	row("descriptors, at most", "", func(o *soak) float64 { return figures.Max(o.opens) }, figures.Target{})
+	row("descriptors, last third less the first", "", func(o *soak) float64 { return growth(o.opens) }, figures.Target{})
 	row("zombies that stay", "", func(o *soak) float64 { return o.zombies }, figures.Target{Zero: true})
 	row("processes left over", "", func(o *soak) float64 { return o.left }, figures.Target{Zero: true})
 	row("runs a second", "", func(o *soak) float64 { return o.runs }, figures.Target{})
 	row("overruns a second", "", func(o *soak) float64 { return o.overruns }, figures.Target{})
-	row("good ones that fail in the end", "", func(o *soak) float64 { return o.falselyBad }, figures.Target{Zero: true})
+	row("good ones that fail in the end", "", func(o *soak) float64 { return o.falselyBad }, figures.Target{})
+}
+
+// growth is by how much the median of the last third is above that of the first.
+func growth(values []float64) float64 {
+	third := len(values) / 3
+	return figures.Median(values[len(values)-third:]) - figures.Median(values[:third])
 }
 
 // soak has one contender run the checks on the active host.
@@ -191,8 +200,8 @@ func (o *soak) look(d *daemon, stays map[int]int) {
 			stay++
 		}
 	}
-	o.memory = max(o.memory, float64(memory)/(1<<20))
-	o.files, o.zombies = max(o.files, float64(files)), max(o.zombies, float64(stay))
+	o.memories, o.opens = append(o.memories, float64(memory)/(1<<20)), append(o.opens, float64(files))
+	o.zombies = max(o.zombies, float64(stay))
 }
 
 // ask reads what vrrpd says of its checks.
