@@ -3,7 +3,7 @@
 // asks for, what many routers cost, what load, floods and planned changes do.
 // docs/performance.md says how each figure comes about.
 //
-//	make bench                                  everything, within five minutes
+//	make bench                                  everything, within eight minutes
 //	make bench BENCH=crash,cpu RUNS=20          some of it, more often
 //	make bench PROFILE=full                     longer, for figures worth keeping
 //

@@ -58,7 +58,7 @@ func main() {
 func run() error {
 	selection := flag.String("bench", "", "which benchmarks, separated by commas; empty: all")
 	runs := flag.Int("runs", 0, "how often to repeat what is repeated; 0: as the profile says")
-	profile := flag.String("profile", "short", "short (five minutes at most) or full")
+	profile := flag.String("profile", "short", "short (eight minutes at most) or full")
 	out := flag.String("o", "bench-results", "directory for the results")
 	programs := flag.String("programs", os.Getenv("VRRPD_PROGRAMS"), "directory of vrrpd and vrrpctl")
 	unit := flag.String("unit", "examples/vrrpd.service", "vrrpd's unit file: it says what happens after a crash")
