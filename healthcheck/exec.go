@@ -130,7 +130,7 @@ func Execute(ctx context.Context, spec ExecSpec) Outcome {
 	}
 	p, pipes, err := launch(spec)
 	if err != nil {
-		out.Ending, out.Err = NotStarted, err
+		out.fail(err)
 		return out
 	}
 	defer closeAll(pipes)
@@ -160,6 +160,17 @@ func Execute(ctx context.Context, spec ExecSpec) Outcome {
 	drained.Wait()
 	out.read(sinks)
 	return out
+}
+
+// fail fills in why a command was not started. What this host lacks for any
+// command tells nothing of what this one would have found.
+func (o *Outcome) fail(err error) {
+	o.Ending, o.Err = NotStarted, err
+	for _, scarce := range []error{unix.EAGAIN, unix.ENOMEM, unix.EMFILE, unix.ENFILE} {
+		if errors.Is(err, scarce) {
+			o.Ending, o.Err = Lost, fmt.Errorf("cannot start: %w", err)
+		}
+	}
 }
 
 // read takes over what was written so far: of several outputs, the first that
@@ -249,7 +260,7 @@ func (p *process) await(ctx context.Context, spec ExecSpec, out *Outcome, overdu
 	out.Duration = p.ended.Sub(out.At)
 	switch status := p.status; {
 	case p.err != nil:
-		out.Ending, out.Err = NotStarted, p.err
+		out.fail(p.err)
 	case cut != 0: // whatever it made of that
 		out.Ending = cut
 	case status.Signaled():

@@ -372,6 +372,26 @@ func openExecutable(t *testing.T) string {
 	return write(t, "helper", string(data))
 }
 
+// What the host is short of is no failure of what is checked.
+func TestExecuteWithoutDescriptors(t *testing.T) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := limit
+	none.Cur = 3
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	out := Execute(t.Context(), ExecSpec{Command: sh("exit 0"), Timeout: time.Minute})
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if out.Ending != Lost || !strings.HasPrefix(out.Detail(), "no result: cannot start: ") || ByStatus.grade(out) != Unclear {
+		t.Errorf("%s", out.Detail())
+	}
+}
+
 // A program that is being written is waited for; one that stays so is not.
 func TestExecuteWaitsForAProgramThatIsWritten(t *testing.T) {
 	path := write(t, "program", "#!/bin/sh\necho fine\n")
