@@ -187,7 +187,43 @@ func TestSpawnerThatAlwaysDiesDecidesNothing(t *testing.T) {
 	}
 }
 
-// The process hands nothing of ours on, and reaps what commands leave to it.
+// A process that sleeps in the kernel cannot be killed. Another one takes over,
+// but not without end.
+func TestSpawnerWithProcessesThatDoNotDie(t *testing.T) {
+	s := spawner(t)
+	s.patience = 100 * time.Millisecond
+	undead := func() *spawnLink {
+		l := &spawnLink{over: make(chan struct{})}
+		l.failed.Store(true)
+		return l
+	}
+	s.link = undead()
+	if out := s.Execute(t.Context(), ExecSpec{Command: sh("echo fine"), Timeout: time.Minute}); out.Output != "fine" {
+		t.Errorf("after one: %s", out.Detail())
+	}
+	works := s.link
+	for range deathsAwaited - 1 {
+		s.dying = append(s.dying, undead())
+	}
+	s.link = undead()
+	if out := s.Execute(t.Context(), ExecSpec{Command: sh("echo fine"), Timeout: time.Minute}); out.Ending != Lost || out.Err != errSpawnerStays {
+		t.Errorf("after many: %s", out.Detail())
+	}
+	for _, l := range s.dying {
+		close(l.over)
+	}
+	s.patience = spawnPatience
+	if out := s.Execute(t.Context(), ExecSpec{Command: sh("echo fine"), Timeout: time.Minute}); out.Output != "fine" {
+		t.Errorf("when they are gone: %s", out.Detail())
+	}
+	works.mu.Lock()
+	works.quit = true // it works still
+	works.mu.Unlock()
+	works.giveUp(nil)
+	<-works.over
+}
+
+// The process reaps what commands leave to it.
 func TestSpawnedReapsOrphans(t *testing.T) {
 	s := spawner(t)
 	pid := s.process(t)
