@@ -187,6 +187,39 @@ func TestSpawnerThatAlwaysDiesDecidesNothing(t *testing.T) {
 	}
 }
 
+// What commands left when their process was killed, even outside their process
+// group, goes with its cgroup when the next one starts.
+func TestSpawnerSweepsAfterItsProcess(t *testing.T) {
+	s := spawner(t)
+	pid := s.process(t)
+	if err := s.Confinement(); err != nil {
+		need(t, false, "a writable cgroup v2, and Linux 5.14: "+err.Error())
+	}
+	mark := filepath.Join(t.TempDir(), "escaped")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan Outcome)
+	go func() {
+		done <- s.Execute(ctx, ExecSpec{Command: sh(`test -e "$0" && exit; setsid sh -c 'echo $$ >"$0.new"; mv "$0.new" "$0"; sleep 300' "$0" & sleep 300`, mark), Timeout: time.Minute, Cell: "x"})
+	}()
+	eventually(t, "escaped", func() bool { _, err := os.Stat(mark); return err == nil })
+	text, err := os.ReadFile(mark)
+	if err != nil {
+		t.Fatal(err)
+	}
+	escaped, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if out := <-done; out.Status != 0 || out.Ending != Exited {
+		t.Errorf("run again: %s", out.Detail())
+	}
+	cancel()
+	eventually(t, "rid of what escaped", func() bool { f := statFields(escaped); return len(f) == 0 || f[0] == "Z" })
+}
+
 // A process that sleeps in the kernel cannot be killed. Another one takes over,
 // but not without end.
 func TestSpawnerWithProcessesThatDoNotDie(t *testing.T) {
