@@ -238,13 +238,12 @@ func (d *Daemon) operate() (*operation, netif.Snapshot, error) {
 	return o, ifaces, nil
 }
 
-// relax has the threads that nothing depends on wake up later, and so less
-// often. The loop's takes that back for itself. Where it may not be done it is
-// a matter of tenths of a percent of a processor, and not worth a word.
+// relax saves tenths of a percent of a processor. Where it may not be done,
+// that is not worth a word.
 func (d *Daemon) relax() {
-	err := transport.SetTimerSlackOfAll(time.Millisecond)
+	err := transport.RelaxMonitor(time.Millisecond)
 	if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, fs.ErrNotExist) {
-		d.say(levelWarn, kindWarning, "timer slack: "+err.Error())
+		d.say(levelWarn, kindWarning, "timer slack of the runtime's monitor: "+err.Error())
 	}
 }
 

@@ -2,12 +2,9 @@ package transport
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -296,26 +293,4 @@ func SetTimerSlack(slack time.Duration) error {
 	// 0 would mean the default.
 	err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(max(slack, 1)), 0, 0, 0)
 	return os.NewSyscallError("prctl PR_SET_TIMERSLACK", err)
-}
-
-// SetTimerSlackOfAll is SetTimerSlack for all threads that the process has now,
-// and for those which they start (proc_pid_timerslack_ns(5)). It needs
-// CAP_SYS_NICE, and stops at the first error.
-//
-// Each time a thread comes back from a blocking system call the Go runtime
-// wakes its monitor, which looks again every 20 µs until that thread waits once
-// more: more processor time than the turn of an idle loop itself. With a slack
-// longer than a turn it looks once.
-func SetTimerSlackOfAll(slack time.Duration) error {
-	threads, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		return err
-	}
-	for _, t := range threads {
-		err := os.WriteFile("/proc/"+t.Name()+"/timerslack_ns", strconv.AppendInt(nil, int64(max(slack, 1)), 10), 0)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ESRCH) { // else it has ended
-			return err
-		}
-	}
-	return nil
 }

@@ -5,8 +5,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -281,31 +279,6 @@ func TestSetTimerSlack(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
-	}
-}
-
-func TestSetTimerSlackOfAll(t *testing.T) {
-	if unix.Geteuid() != 0 {
-		t.Skip("another thread's timer slack needs CAP_SYS_NICE")
-	}
-	const set = 70 * time.Microsecond
-	if err := SetTimerSlackOfAll(set); err != nil {
-		t.Fatal(err)
-	}
-	defer SetTimerSlackOfAll(50 * time.Microsecond) // the kernel's default
-	threads, err := os.ReadDir("/proc/self/task")
-	if err != nil || len(threads) < 2 {
-		t.Fatal(len(threads), err)
-	}
-	right := 0
-	for _, thread := range threads {
-		text, err := os.ReadFile("/proc/" + thread.Name() + "/timerslack_ns")
-		if err == nil && strings.TrimSpace(string(text)) == strconv.FormatInt(int64(set), 10) {
-			right++
-		}
-	}
-	if right < 2 { // one may have set its own meanwhile
-		t.Errorf("%d of %d threads have it", right, len(threads))
 	}
 }
 
