@@ -124,11 +124,6 @@ func (w *worker) addAll(goals []*goal) {
 	if len(goals) == 0 || !w.mayInsist(time.Now(), beatPatience) {
 		return
 	}
-	for _, g := range goals {
-		if g.addr.Prefix.Addr().Is4() {
-			w.ensurePromote(g.link)
-		}
-	}
 	var jam jam
 	for batch := range slices.Chunk(goals, batchLen) {
 		var ops []op
@@ -145,6 +140,12 @@ func (w *worker) addAll(goals []*goal) {
 			if w.added(g, ops[i], errs[i], now); g.installed {
 				w.announce(g, now, &jam)
 			}
+		}
+	}
+	// It is removing that needs this, and clients wait for adding.
+	for _, g := range goals {
+		if g.installed && g.addr.Prefix.Addr().Is4() {
+			w.ensurePromote(g.link)
 		}
 	}
 }

@@ -61,7 +61,8 @@ type worker struct {
 	attention atomic.Pointer[attention]
 	failures  []failure
 
-	stale     atomic.Bool               // the kernel changed since view was read
+	stale     atomic.Bool               // something of interest changed since view was read
+	hazy      atomic.Bool               // something else may have
 	interests atomic.Pointer[interests] // nil until the first order
 	mu        sync.Mutex
 	rumours   map[claim]rumour
@@ -152,7 +153,12 @@ func (w *worker) pass(now time.Time) bool {
 	w.next = time.Time{}
 	w.take(now)
 	// A view that is not stale is trusted: on becoming Active the first address
-	// is added without a look at the kernel, and an error says it was wrong.
+	// is added without a look at the kernel, and an error says it was wrong. What
+	// changed elsewhere does not make it stale, or it would always be: containers
+	// come and go on other interfaces.
+	if w.hazy.Swap(false) && w.view != nil {
+		w.view.exact = false
+	}
 	if w.stale.Swap(false) || w.verify || w.view == nil {
 		if !w.refresh(now) {
 			return false
@@ -282,7 +288,7 @@ func (w *worker) claim(g *goal) {
 
 // notice hears of a change. It is called by the goroutine that watches.
 func (w *worker) notice(c change) {
-	w.stale.Store(true)
+	w.hazy.Store(true) // before interests are looked at, see publishInterests
 	in := w.interests.Load()
 	if in == nil {
 		return // nothing is kept yet
@@ -296,7 +302,7 @@ func (w *worker) notice(c change) {
 		}
 		w.mu.Unlock()
 	case c.ip.IsValid():
-		if !in.ips[c.ip] {
+		if !in.ips[c.ip] && !in.indexes[c.index] {
 			return
 		}
 	case !in.names[c.name] && !in.indexes[c.index]:
@@ -306,11 +312,12 @@ func (w *worker) notice(c change) {
 		w.bounced[c.index] = true
 		w.mu.Unlock()
 	}
+	w.stale.Store(true)
 	w.keeper.poke()
 }
 
 // publishInterests tells notice what matters now. Whatever happened before it
-// did is seen through stale.
+// did, and was of no interest then, is seen through hazy.
 func (w *worker) publishInterests() {
 	in := &interests{names: map[string]bool{}, indexes: map[int]bool{}, ips: make(map[netip.Addr]bool, len(w.goals))}
 	for _, g := range w.goals {
@@ -320,8 +327,12 @@ func (w *worker) publishInterests() {
 	for at := range w.ours {
 		in.ips[at.prefix.Addr()] = true
 	}
+	if old := w.interests.Load(); old != nil && maps.Equal(old.names, in.names) && maps.Equal(old.ips, in.ips) {
+		return
+	}
 	w.interests.Store(in)
 	w.publishIndexes()
+	w.verify = w.verify || w.hazy.Load()
 }
 
 // publishIndexes tells notice what the interfaces of interest are numbered, so
@@ -341,5 +352,5 @@ func (w *worker) publishIndexes() {
 		return
 	}
 	w.interests.Store(&interests{names: in.names, indexes: indexes, ips: in.ips})
-	w.verify = w.verify || w.stale.Load() // something notice may have taken for no concern
+	w.verify = w.verify || w.hazy.Load() // something notice may have taken for no concern
 }

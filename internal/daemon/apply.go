@@ -117,7 +117,7 @@ func (g *group) stays(plan *config.Plan, gone []*instance) bool {
 // start starts an instance. Its addresses must not be here until it says so,
 // which it does at once where it goes on for an earlier process.
 func (e *engine) start(now vrrp.Instant, inst *instance, before past) {
-	e.then(func() {
+	e.order(func() {
 		if inst.router.State() != vrrp.Active {
 			e.out.addresses.Set(inst.owner, inst.want(false))
 		}
@@ -150,7 +150,7 @@ func (e *engine) change(now vrrp.Instant, inst *instance, c config.Instance) {
 	inst.mismatch, inst.mismatched = mismatch{}, 0
 	if inst.router.State() != vrrp.Active {
 		name, want := c.Name, inst.want(false)
-		e.then(func() { e.out.addresses.Set(name, want) })
+		e.order(func() { e.out.addresses.Set(name, want) })
 	}
 	e.step(now, inst, vrrp.Event{Kind: vrrp.EventReconfigure, Config: inst.routerConfig()})
 }
@@ -162,15 +162,15 @@ func (e *engine) rename(pairs [][2]string) {
 	if len(pairs) == 0 {
 		return
 	}
-	pending := e.after
-	e.after = nil
+	pending := e.orders
+	e.orders = nil
 	for _, p := range pairs {
-		e.then(func() { e.out.addresses.Rename(p[0], "\x00"+p[1]) })
+		e.order(func() { e.out.addresses.Rename(p[0], "\x00"+p[1]) })
 	}
 	for _, p := range pairs {
-		e.then(func() { e.out.addresses.Rename("\x00"+p[1], p[1]) })
+		e.order(func() { e.out.addresses.Rename("\x00"+p[1], p[1]) })
 	}
-	e.after = append(e.after, pending...)
+	e.orders = append(e.orders, pending...)
 }
 
 // remove stops instances and takes their addresses away: those of an active
@@ -183,7 +183,7 @@ func (e *engine) remove(now vrrp.Instant, gone []*instance, replaced func(identi
 			continue
 		}
 		owner := inst.owner
-		e.then(func() { e.out.addresses.Forget(owner) })
+		e.order(func() { e.out.addresses.Forget(owner) })
 		e.countVirtual(inst, -1)
 	}
 	e.flush(now) // priority 0 must leave before the socket is closed

@@ -192,8 +192,8 @@ addresses = ["198.51.100.100/24"]
 	s.got(`
 		eth1#3: vrid 51 advertises 0
 		drop mail 198.51.100.100/24
-		mail: active -> initialize (shutdown)
 		forget mail
+		mail: active -> initialize (shutdown)
 		close eth1#3
 		saved`)
 	if len(s.e.timers.heap) != 1 || s.inst("web").deadline != at || len(s.e.ports) != 1 || len(s.e.byToken) != 1 {
@@ -215,8 +215,8 @@ func TestVersionChanged(t *testing.T) {
 	s.got(`
 		eth0#2: vrid 51 advertises 0
 		drop web 192.0.2.100/24
-		web: active -> initialize (shutdown)
 		forget web
+		web: active -> initialize (shutdown)
 		close eth0#2
 		open eth0#2 ipv4
 		drop web 192.0.2.100/24
@@ -240,8 +240,8 @@ func TestMovedToAnotherInterface(t *testing.T) {
 	s.got(`
 		eth0#2: vrid 51 advertises 0
 		drop web 192.0.2.100/24
-		web: active -> initialize (shutdown)
 		forget web
+		web: active -> initialize (shutdown)
 		close eth0#2
 		open eth1#3 ipv4
 		drop web 192.0.2.100/24

@@ -72,7 +72,7 @@ func (d *Daemon) Announce(ctx context.Context, r control.Names) (*control.Outcom
 				res.Text = "is " + inst.router.State().String() + ": only an active router announces"
 			} else {
 				name := inst.cfg.Name
-				d.engine.then(func() { d.keeper.Announce(name) })
+				d.engine.order(func() { d.keeper.Announce(name) })
 			}
 			out.Results = append(out.Results, res)
 		}

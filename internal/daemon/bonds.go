@@ -210,7 +210,7 @@ func (e *engine) speakUp(b *bond) {
 		}
 		if inst.router.State() == vrrp.Active {
 			owner := inst.owner
-			e.then(func() { e.out.addresses.Announce(owner) })
+			e.order(func() { e.out.addresses.Announce(owner) })
 		}
 	}
 }

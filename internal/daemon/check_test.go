@@ -23,16 +23,16 @@ func TestCheckHoldsThenFaults(t *testing.T) {
 	s.ran("nginx", healthcheck.Passing)
 	s.got(`
 		eth0#2: vrid 51 advertises 100
-		check: check nginx is passing
 		hold web 192.0.2.100/24
+		check: check nginx is passing
 		web: backup -> active (timeout)`)
 	s.ran("nginx", healthcheck.Passing)
 	s.got("")
 	s.ran("nginx", healthcheck.Failing)
 	s.got(`
 		eth0#2: vrid 51 advertises 0
-		check: check nginx is failing: exit status 2: no answer
 		drop web 192.0.2.100/24
+		check: check nginx is failing: exit status 2: no answer
 		web: active -> fault (fault)`)
 	if got := s.inst("web").router.Faults(); !slices.Equal(got, []string{"check nginx is failing"}) {
 		t.Errorf("faults: %q", got)

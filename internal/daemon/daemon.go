@@ -182,9 +182,14 @@ func (d *Daemon) open() error {
 			time.AfterFunc(after, func() { d.loop.do(do) })
 		},
 		readBonds: func() { d.bonds.watcher.Refresh() },
-		boottime:  beats.Now,
-		slot:      func(id identity) *atomic.Int64 { return d.beats.Slot(id.key()) },
-		free:      func(id identity) { d.beats.Free(id.key()) },
+		giveWay: func() {
+			if err := poller.Pause(headStart, transport.NoDeadline); err != nil {
+				d.say(levelWarn, kindWarning, err.Error())
+			}
+		},
+		boottime: beats.Now,
+		slot:     func(id identity) *atomic.Int64 { return d.beats.Slot(id.key()) },
+		free:     func(id identity) { d.beats.Free(id.key()) },
 	})
 	d.loop = newLoop(d.engine, poller, d.opts.Observer.Lag)
 	d.loop.begin = func() {
@@ -246,6 +251,11 @@ func (d *Daemon) relax() {
 		d.say(levelWarn, kindWarning, "timer slack of the runtime's monitor: "+err.Error())
 	}
 }
+
+// headStart is what the keeper of addresses needs to add and announce the first.
+// A goroutine that is made ready by another runs when that one waits; until then
+// an idle processor may take it over, but not without a pause of its own.
+const headStart = 100 * time.Microsecond
 
 // lookPatience bounds how long the loop waits to know the interfaces as they
 // are, once it did not run. It takes a millisecond, but the kernel's lock may

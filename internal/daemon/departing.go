@@ -23,7 +23,7 @@ func (e *engine) depart(inst *instance) {
 	e.departures++
 	from, to := inst.owner, fmt.Sprintf("%s%d %s", departingOwner, e.departures, inst.cfg.Name)
 	inst.owner = to
-	e.then(func() { e.out.addresses.Rename(from, to) })
+	e.order(func() { e.out.addresses.Rename(from, to) })
 	e.departing = append(e.departing, inst)
 }
 

@@ -65,8 +65,8 @@ func TestDrillOnTheLoop(t *testing.T) {
 	s.hear(advert{from: peer, priority: 90})
 	s.hear(advert{from: peer, priority: 90})
 	s.got(`
-		saved
 		drop web 192.0.2.100/24 in 1s
+		saved
 		web: active -> backup (demoted)`) // saved: the form of the peer's checksum
 	l := s.lift(under)
 	s.got("web: promoted by an operator\nsaved")

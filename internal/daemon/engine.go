@@ -25,7 +25,7 @@ type addresses interface {
 	Beat() // the loop goes on
 }
 
-// outside is what the engine needs of the world; none of it waits.
+// outside is what the engine needs of the world; none of it waits, but giveWay.
 type outside struct {
 	open      func(name string, index int, family vrrp.Family) (wire, error)
 	watch     func(w wire, token int32) error // have the loop read it
@@ -37,6 +37,7 @@ type outside struct {
 	saved     func() // something of the state file changed
 	again     func(after time.Duration, do func(now vrrp.Instant))
 	readBonds func() // read the bonds now; what they are like comes to bondsSeen
+	giveWay   func() // leave the processor for a moment to whoever was told something
 
 	boottime func() int64                 // now, on the clock of the beats
 	slot     func(identity) *atomic.Int64 // where an instance notes its beats
@@ -76,8 +77,10 @@ type engine struct {
 	batch   *transport.Batch
 	advert  vrrp.Advert // the one being decoded, reused
 	dirty   []*port     // to be flushed
-	after   []func()    // orders and reports that wait for the flush
-	sent    bool        // they have left, and what waited for it happens now
+	orders  []func()    // to the keeper of addresses, that wait for the flush
+	urgent  bool        // addresses are to be held: let the keeper have the processor
+	after   []func()    // reports, that wait for the orders
+	sent    bool        // that is over, and what waited for it happens now
 	unsaved bool        // the state file is to be written at the end of the turn
 }
 
@@ -134,8 +137,9 @@ func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {
 		e.timers.stop(inst)
 	case vrrp.ActionHoldAddresses:
 		inst.justHeld = true
+		e.urgent = true
 		name := inst.owner
-		e.then(func() { e.out.addresses.Set(name, inst.want(true)) })
+		e.order(func() { e.out.addresses.Set(name, inst.want(true)) })
 	case vrrp.ActionReleaseAddresses:
 		inst.beat.Store(0)
 		if e.leavesToLease(inst, a) {
@@ -143,13 +147,13 @@ func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {
 		}
 		name, want := inst.owner, inst.want(false)
 		want.Linger = a.Linger
-		e.then(func() { e.out.addresses.Set(name, want) })
+		e.order(func() { e.out.addresses.Set(name, want) })
 	case vrrp.ActionAnnounce:
 		// Addresses that are newly held are announced as they are installed;
 		// this is for the times after.
 		if !inst.justHeld {
 			name := inst.owner
-			e.then(func() { e.out.addresses.Announce(name) })
+			e.order(func() { e.out.addresses.Announce(name) })
 		}
 	case vrrp.ActionReport:
 		record, at, due := a.Record, time.Now(), time.Time{}
@@ -160,10 +164,14 @@ func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {
 	}
 }
 
-// then puts something off until the advertisements of this turn have left,
-// however little it costs: in the turn of a takeover every microsecond counts.
+// order puts an order to the keeper of addresses off until the advertisements
+// of this turn have left, however little it costs: in the turn of a takeover
+// every microsecond counts.
+func (e *engine) order(do func()) { e.orders = append(e.orders, do) }
+
+// then puts something off until they have left and the orders are given.
 func (e *engine) then(do func()) {
-	if e.sent && len(e.dirty) == 0 {
+	if e.sent && len(e.dirty) == 0 && len(e.orders) == 0 {
 		do()
 		return
 	}
@@ -201,10 +209,10 @@ func (e *engine) send(inst *instance, priority uint8, interval time.Duration) {
 	}
 }
 
-// flush ends a turn: the advertisements leave, then the rest happens; but first
-// those of a whole crowd leave.
+// flush ends a turn: the advertisements leave, then the addresses are ordered,
+// then the rest happens; but first the advertisements of a whole crowd leave.
 func (e *engine) flush(now vrrp.Instant) {
-	for len(e.dirty) > 0 || len(e.after) > 0 {
+	for len(e.dirty) > 0 || len(e.orders) > 0 || len(e.after) > 0 {
 		for _, p := range e.dirty {
 			e.flushPort(now, p)
 		}
@@ -212,17 +220,29 @@ func (e *engine) flush(now vrrp.Instant) {
 		if e.crowd && e.timers.firstOverdue() != nil {
 			return
 		}
-		after := e.after
-		e.after, e.sent = nil, true
-		for _, do := range after {
-			do()
+		run(&e.orders)
+		if e.urgent {
+			e.urgent = false
+			e.out.giveWay()
 		}
+		e.sent = true
+		run(&e.after) // what one of them has sent leaves now, too
 		e.sent = false
-		if clear(after); e.after == nil {
-			e.after = after[:0] // what an order had sent leaves now, too
-		}
 	}
 	e.checkIdle()
+}
+
+// run calls the functions of a list and empties it. What they add to it is for
+// the next time.
+func run(list *[]func()) {
+	these := *list
+	*list = nil
+	for _, do := range these {
+		do()
+	}
+	if clear(these); *list == nil {
+		*list = these[:0]
+	}
 }
 
 func (e *engine) flushPort(now vrrp.Instant, p *port) {

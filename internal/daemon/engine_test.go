@@ -60,10 +60,10 @@ addresses = ["198.51.100.100/24"]
 		eth0#2: vrid 52 advertises 100
 		eth1#3: vrid 51 advertises 100
 		hold web 192.0.2.100/24
-		web: backup -> active (timeout)
 		hold db 192.0.2.101/24
-		db: backup -> active (timeout)
 		hold mail 198.51.100.100/24
+		web: backup -> active (timeout)
+		db: backup -> active (timeout)
 		mail: backup -> active (timeout)`)
 }
 

@@ -58,10 +58,10 @@ func TestGroupFollowsAMembersCheck(t *testing.T) {
 	s.got(`
 		eth0#2: vrid 51 advertises 100
 		eth0#2: vrid 52 advertises 100
-		check: check nginx is passing
 		hold web 192.0.2.100/24
-		web: backup -> active (timeout)
 		hold db 192.0.2.101/24
+		check: check nginx is passing
+		web: backup -> active (timeout)
 		db: backup -> active (timeout)
 		site: backup -> active ()`)
 
@@ -69,10 +69,10 @@ func TestGroupFollowsAMembersCheck(t *testing.T) {
 	s.got(`
 		eth0#2: vrid 52 advertises 0
 		eth0#2: vrid 51 advertises 0
-		check: check nginx is failing: exit status 2: no answer
 		drop db 192.0.2.101/24
-		db: active -> fault (fault)
 		drop web 192.0.2.100/24
+		check: check nginx is failing: exit status 2: no answer
+		db: active -> fault (fault)
 		web: active -> fault (fault)
 		site: active -> fault ()`)
 	if got := s.inst("web").cause; got != "group: db: check nginx is failing" {
@@ -126,10 +126,10 @@ func TestGroupYieldsTogether(t *testing.T) {
 	s.got(`
 		eth0#2: vrid 52 advertises 100
 		eth0#2: vrid 51 advertises 0
-		saved
 		drop db 192.0.2.101/24
-		db: active -> backup (higher_priority)
 		drop web 192.0.2.100/24
+		saved
+		db: active -> backup (higher_priority)
 		web: active -> backup (group)
 		site: active -> backup ()`)
 }
@@ -251,8 +251,8 @@ func TestGroupLosesAMember(t *testing.T) {
 	s.forget()
 	s.reload(oneInstance)
 	s.got(`
-		db: fault -> initialize (shutdown)
 		forget db
+		db: fault -> initialize (shutdown)
 		web: fault -> backup (fault_cleared)
 		saved`)
 }
@@ -300,8 +300,8 @@ func TestGroupDemoted(t *testing.T) {
 		eth0#2: vrid 51 advertises 0
 		eth0#2: vrid 52 advertises 0
 		drop web 192.0.2.100/24
-		web: active -> backup (demoted)
 		drop db 192.0.2.101/24
+		web: active -> backup (demoted)
 		db: active -> backup (group)
 		site: active -> backup ()
 		db: demoted by an operator

@@ -37,8 +37,8 @@ func TestStopHandsOver(t *testing.T) {
 	s.wait(100 * time.Millisecond)
 	s.hear(advert{from: peer, priority: 90})
 	s.got(`
-		saved
 		drop web 192.0.2.100/24 in 1s
+		saved
 		web: active -> initialize (shutdown)`)
 	if !s.idle() {
 		t.Error("nobody would notice that everything has stopped")
@@ -84,14 +84,14 @@ addresses = ["192.0.2.102/24"]
 	s.reload(other) // the same name, another router
 	s.got(`
 		eth0#2: vrid 51 advertises 0
-		web: handing over: serving until another router is active, for at most 5.00s
 		rename "web" "\x00departing 1 web"
+		web: handing over: serving until another router is active, for at most 5.00s
 		drop web 192.0.2.102/24
 		web: initialize -> backup (startup)
 		saved`)
 	s.wait(600 * time.Millisecond)
 	s.hear(advert{from: peer, priority: 90})
-	s.got("saved\ndrop \x00departing 1 web 192.0.2.100/24 in 1s\nweb: active -> initialize (shutdown)")
+	s.got("drop \x00departing 1 web 192.0.2.100/24 in 1s\nsaved\nweb: active -> initialize (shutdown)")
 	if len(s.e.departing) != 0 || s.e.virtual[addrs(vip1)[0]] != 0 || len(s.e.ports) != 1 {
 		t.Errorf("left over: %d departing, virtual %v, %d ports", len(s.e.departing), s.e.virtual, len(s.e.ports))
 	}

@@ -132,7 +132,7 @@ func (e *engine) outlive(inst *instance, silent time.Duration) {
 	e.out.again(left, func(vrrp.Instant) {
 		if inst.transitioned == epoch && inst.router.State() == vrrp.Active {
 			owner := inst.owner
-			e.then(func() { e.out.addresses.Announce(owner) })
+			e.order(func() { e.out.addresses.Announce(owner) })
 		}
 	})
 }

@@ -48,8 +48,8 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 	s.see(func(i *netif.Interface) { *i = netif.Interface{} })
 	s.got(`
 		close eth0#2
-		interface: eth0 does not exist
 		drop web 192.0.2.100/24
+		interface: eth0 does not exist
 		web: active -> fault (fault)`)
 
 	eth0.Index = 7
@@ -85,7 +85,7 @@ func TestInterfaceFaults(t *testing.T) {
 			s.fire()
 			s.got("drop web 192.0.2.100/24\nnotify web CONDITION no_carrier off\nweb: active -> fault (fault)")
 		} else {
-			s.got("interface: " + want + "\ndrop web 192.0.2.100/24\nweb: active -> fault (fault)")
+			s.got("drop web 192.0.2.100/24\ninterface: " + want + "\nweb: active -> fault (fault)")
 		}
 		if got := s.inst("web").router.Faults(); len(got) != 1 || got[0] != want {
 			t.Errorf("faults: %q", got)
@@ -116,10 +116,10 @@ func TestShortLossOfCarrier(t *testing.T) {
 	s.see(func(i *netif.Interface) { i.Carrier = true })
 	s.got(`
 		eth0#2: vrid 51 advertises 100
+		announce web
 		interface: eth0 is up
 		notify web CONDITION no_carrier off
-		web: the carrier is back before anybody can have taken over
-		announce web`)
+		web: the carrier is back before anybody can have taken over`)
 	s.state("web", vrrp.Active)
 
 	s.see(func(i *netif.Interface) { i.Carrier = false })
@@ -228,8 +228,8 @@ func TestSocketThatCannotBeOpened(t *testing.T) {
 	s.open["eth0"] = errTest
 	s.reload(oneInstance)
 	s.got(`
-		interface: cannot use eth0: no way
 		drop web 192.0.2.100/24
+		interface: cannot use eth0: no way
 		web: initialize -> fault (fault)
 		saved`)
 	for range 5 {
