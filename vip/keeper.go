@@ -26,6 +26,9 @@ type Keeper struct {
 	beat    atomic.Int64 // when the caller last showed progress (clock); 0: it never said that it would
 	starved atomic.Bool  // the worker waits for a Beat
 
+	lookout atomic.Int64  // until when orders are expected (clock); 0: not
+	ordered atomic.Uint64 // serial, for whoever looks out
+
 	mu      sync.Mutex
 	orders  map[string]*order // by owner
 	changed []*order          // not yet taken by the worker; each at most once
@@ -201,6 +204,7 @@ func (k *Keeper) order(o *order) {
 	k.progress()
 	k.serial++
 	o.serial = k.serial
+	defer k.ordered.Store(k.serial)
 	if o.want.Hold {
 		o.guard.Store(o.serial)
 	} else {

@@ -132,6 +132,7 @@ func (w *worker) run(ctx context.Context, watched <-chan error) error {
 		case <-w.keeper.wake:
 			look = true
 		case <-w.keeper.heed:
+			look = w.lookOut()
 		case <-timer.C:
 		}
 	}

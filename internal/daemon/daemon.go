@@ -252,10 +252,9 @@ func (d *Daemon) relax() {
 	}
 }
 
-// headStart is what the keeper of addresses needs to add and announce the first.
-// A goroutine that is made ready by another runs when that one waits; until then
-// an idle processor may take it over, but not without a pause of its own.
-const headStart = 100 * time.Microsecond
+// headStart is about what the keeper of addresses needs to add and announce the
+// first one. Reports wake other goroutines, which then want its processor.
+const headStart = 200 * time.Microsecond
 
 // lookPatience bounds how long the loop waits to know the interfaces as they
 // are, once it did not run. It takes a millisecond, but the kernel's lock may

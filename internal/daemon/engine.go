@@ -22,7 +22,8 @@ type addresses interface {
 	Forget(owner string)
 	Rename(from, to string)
 	Announce(owner string)
-	Beat() // the loop goes on
+	Beat()               // the loop goes on
+	Ready(time.Duration) // they are about to be held
 }
 
 // outside is what the engine needs of the world; none of it waits, but giveWay.
@@ -37,7 +38,7 @@ type outside struct {
 	saved     func() // something of the state file changed
 	again     func(after time.Duration, do func(now vrrp.Instant))
 	readBonds func() // read the bonds now; what they are like comes to bondsSeen
-	giveWay   func() // leave the processor for a moment to whoever was told something
+	giveWay   func() // do nothing for a moment, for who was given an order
 
 	boottime func() int64                 // now, on the clock of the beats
 	slot     func(identity) *atomic.Int64 // where an instance notes its beats
@@ -78,7 +79,7 @@ type engine struct {
 	advert  vrrp.Advert // the one being decoded, reused
 	dirty   []*port     // to be flushed
 	orders  []func()    // to the keeper of addresses, that wait for the flush
-	urgent  bool        // addresses are to be held: let the keeper have the processor
+	urgent  bool        // among them are addresses to be held
 	after   []func()    // reports, that wait for the orders
 	sent    bool        // that is over, and what waited for it happens now
 	unsaved bool        // the state file is to be written at the end of the turn
@@ -136,8 +137,7 @@ func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {
 	case vrrp.ActionStopTimer:
 		e.timers.stop(inst)
 	case vrrp.ActionHoldAddresses:
-		inst.justHeld = true
-		e.urgent = true
+		inst.justHeld, e.urgent = true, true
 		name := inst.owner
 		e.order(func() { e.out.addresses.Set(name, inst.want(true)) })
 	case vrrp.ActionReleaseAddresses:

@@ -111,7 +111,7 @@ func (l *loop) turn() (stopped bool, err error) {
 	if armed && int64(at) <= deadline {
 		deadline = max(int64(at), 1) // 0 would be none
 		if takeover {
-			wait = l.poller.WaitPrecisely
+			wait = l.waitForTakeover
 		}
 	}
 	if l.gather {
@@ -160,6 +160,15 @@ func (l *loop) turn() (stopped bool, err error) {
 	}
 	return stopped, nil
 }
+
+// waitForTakeover is Wait for a moment at which addresses are to be held.
+func (l *loop) waitForTakeover(deadline int64) (ready []int32, woken bool, err error) {
+	return l.poller.WaitPrecisely(deadline, func() { l.engine.out.addresses.Ready(lookOut) })
+}
+
+// lookOut is how long the keeper of addresses is asked to be ready for a
+// takeover: until the moment comes, and for the turn that follows.
+const lookOut = transport.AheadWindow + 300*time.Microsecond
 
 // lookAgain is for a loop that did not run: the watcher of interfaces did not
 // run either, so what is known of them is as old, and a router must not go by a

@@ -51,3 +51,4 @@ func (unheld) Forget(string)        {}
 func (unheld) Rename(_, _ string)   {}
 func (unheld) Announce(string)      {}
 func (unheld) Beat()                {}
+func (unheld) Ready(time.Duration)  {}

@@ -404,6 +404,7 @@ func (f fakeAddresses) Set(owner string, w vip.Want) {
 func (f fakeAddresses) Forget(owner string)    { f.s.line("forget %s", owner) }
 func (f fakeAddresses) Rename(from, to string) { f.s.line("rename %q %q", from, to) }
 func (f fakeAddresses) Beat()                  {}
+func (f fakeAddresses) Ready(time.Duration)    {}
 func (f fakeAddresses) Announce(owner string)  { f.s.line("announce %s", owner) }
 
 func addrs(list ...string) (out []netip.Addr) {

@@ -5,9 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,11 +32,51 @@ func subscribe() (*os.File, error) {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 	}
+	if err := ignoreVirtual(fd); err != nil {
+		return nil, errors.Join(fmt.Errorf("follow links and addresses: %w", err), f.Close())
+	}
 	const groups = 1<<(unix.RTNLGRP_LINK-1) | 1<<(unix.RTNLGRP_IPV4_IFADDR-1) | 1<<(unix.RTNLGRP_IPV6_IFADDR-1)
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
 		return nil, errors.Join(fmt.Errorf("follow links and addresses: %w", err), f.Close())
 	}
 	return f, nil
+}
+
+// ignoreVirtual has the kernel keep to itself that an address was added or
+// changed which carries VRRP's protocol number (IFA_PROTO, linux/if_addr.h, from
+// Linux 5.18 on): virtual ones, of which a thousand may come in a moment when
+// every processor is needed for something else. That they are gone is heard.
+func ignoreVirtual(fd int) error {
+	const (
+		ifaProto    = 11 // IFA_PROTO
+		vrrp        = 112
+		typeOffset  = 4 // in struct nlmsghdr
+		attrsOffset = unix.SizeofNlMsghdr + unix.SizeofIfAddrmsg
+	)
+	// The filter loads big-endian what is in the order of the machine.
+	var newAddr [2]byte
+	binary.NativeEndian.PutUint16(newAddr[:], unix.RTM_NEWADDR)
+	program, err := bpf.Assemble([]bpf.Instruction{
+		bpf.LoadAbsolute{Off: typeOffset, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(binary.BigEndian.Uint16(newAddr[:])), SkipTrue: 6},
+		bpf.LoadConstant{Dst: bpf.RegX, Val: ifaProto},
+		bpf.LoadConstant{Dst: bpf.RegA, Val: attrsOffset},
+		bpf.LoadExtension{Num: bpf.ExtNetlinkAttr}, // where the attribute is, or 0
+		bpf.TAX{},
+		bpf.LoadIndirect{Off: unix.SizeofRtAttr, Size: 1}, // without the attribute: of the header, a byte of the type
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: vrrp, SkipTrue: 1},
+		bpf.RetConstant{Val: math.MaxUint32},
+		bpf.RetConstant{Val: 0},
+	})
+	if err != nil {
+		return err
+	}
+	filter := make([]unix.SockFilter, len(program))
+	for i, in := range program {
+		filter[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
+	}
+	return os.NewSyscallError("SO_ATTACH_FILTER", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+		&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}))
 }
 
 // listen says what kinds of things change, until ctx ends. It takes nothing

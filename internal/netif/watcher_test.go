@@ -380,3 +380,42 @@ func TestEqual(t *testing.T) {
 		t.Error("another set of interfaces is equal")
 	}
 }
+
+// A virtual address that is added or changed wakes nobody; one that is removed
+// does, and so does any other.
+func TestVirtualAddressesAreNoNews(t *testing.T) {
+	addVeth(t, "lan0", "lan1")
+	f, err := subscribe()
+	must(t, err)
+	defer f.Close()
+	virtual, other := "192.0.2.100/32", "192.0.2.1/24"
+	for _, v := range []string{virtual, "2001:db8::100/128"} {
+		a, err := netlink.ParseAddr(v)
+		must(t, err)
+		a.Protocol = 112
+		must(t, netlink.AddrAdd(link(t, "lan0"), a))
+	}
+	add(t, "lan0", other, 0)
+	buf := make([]byte, messageLen)
+	next := func() (kind uint16, addr netip.Addr) {
+		t.Helper()
+		must(t, f.SetReadDeadline(time.Now().Add(patience)))
+		n, err := f.Read(buf)
+		must(t, err)
+		kind = binary.NativeEndian.Uint16(buf[4:])
+		if kind == unix.RTM_NEWADDR || kind == unix.RTM_DELADDR {
+			at := unix.SizeofNlMsghdr + unix.SizeofIfAddrmsg + unix.SizeofRtAttr // the first is IFA_ADDRESS
+			addr, _ = netip.AddrFromSlice(buf[at:min(at+4, n)])
+		}
+		return kind, addr
+	}
+	if kind, addr := next(); kind != unix.RTM_NEWADDR || addr != netip.MustParsePrefix(other).Addr() {
+		t.Fatalf("heard %d about %s first, want %s that was added", kind, addr, other)
+	}
+	a, err := netlink.ParseAddr(virtual)
+	must(t, err)
+	must(t, netlink.AddrDel(link(t, "lan0"), a))
+	if kind, addr := next(); kind != unix.RTM_DELADDR || addr != netip.MustParsePrefix(virtual).Addr() {
+		t.Fatalf("heard %d about %s, want %s that was removed", kind, addr, virtual)
+	}
+}

@@ -25,9 +25,14 @@ const (
 
 	// rawWindow is the last part of a precise wait, spent in a system call
 	// that the scheduler does not know of: long enough for the runtime to have
-	// given the thread its processor back after the first part, short enough
-	// not to hold up the garbage collector noticeably.
-	rawWindow = int64(300 * time.Microsecond)
+	// given the thread its processor back after the first part, and for its
+	// monitor, which that has woken, to have found that the thread kept one for
+	// long, and to have it yield; short enough not to hold up the garbage
+	// collector noticeably.
+	rawWindow = int64(1500 * time.Microsecond)
+
+	// AheadWindow is how long before the end of a precise wait ahead is called.
+	AheadWindow = 500 * time.Microsecond
 
 	// spinWindow is the very last part, spent looking at the clock: a thread
 	// that sleeps needs some tens of microseconds to be woken.
@@ -105,22 +110,23 @@ func (p *Poller) Remove(fd int) error {
 // until the next call. A deadline that has passed makes it look without
 // waiting; what is ready is reported even then.
 func (p *Poller) Wait(deadline int64) (ready []int32, woken bool, err error) {
-	return p.wait(deadline, 0)
+	return p.wait(deadline, 0, nil)
 }
 
 // WaitPrecisely is Wait for a deadline at which every microsecond counts, as
-// for a take-over. After an ordinary blocking system call the runtime may
+// for a takeover. After an ordinary blocking system call the runtime may
 // have lent this thread's processor to another and needs up to some tenths of
-// a millisecond to return it. So the last 0.3 ms are waited in a system call
-// that keeps the processor. Every other goroutine may have to wait that long
-// too, and it costs a second system call; and of those the last 0.08 ms are not
-// slept through but spent looking at the clock, so that what arrives in them is reported by the
-// next call. For the deadlines that are worth it.
-func (p *Poller) WaitPrecisely(deadline int64) (ready []int32, woken bool, err error) {
-	return p.wait(deadline, rawWindow)
+// a millisecond to return it. So the last 1.5 ms are waited in a system call
+// that keeps the processor. If nothing has happened 0.5 ms before the deadline,
+// ahead is called, which may be nil. The very last 0.08 ms are not slept through
+// but spent looking at the clock; what arrives in them is reported by the next
+// call. Every other goroutine may have to wait that long too, and it costs two
+// more system calls: for the deadlines that are worth it.
+func (p *Poller) WaitPrecisely(deadline int64, ahead func()) (ready []int32, woken bool, err error) {
+	return p.wait(deadline, rawWindow, ahead)
 }
 
-func (p *Poller) wait(deadline, window int64) ([]int32, bool, error) {
+func (p *Poller) wait(deadline, window int64, ahead func()) ([]int32, bool, error) {
 	if deadline == 0 {
 		deadline = NoDeadline
 	}
@@ -128,11 +134,18 @@ func (p *Poller) wait(deadline, window int64) ([]int32, bool, error) {
 		timeout, raw := int64(-1), false
 		if deadline != NoDeadline {
 			left := max(deadline-Now(), 0)
+			if ahead != nil && left <= int64(AheadWindow) {
+				ahead()
+				ahead = nil
+				left = max(deadline-Now(), 0)
+			}
 			switch raw = left <= window; {
 			case !raw:
 				timeout = left - window
 			case window == 0 || left == 0:
 				timeout = left
+			case ahead != nil:
+				timeout = left - int64(AheadWindow)
 			case left > spinWindow:
 				timeout = left - spinWindow
 			default:
@@ -154,7 +167,7 @@ func (p *Poller) wait(deadline, window int64) ([]int32, bool, error) {
 	}
 }
 
-// Pause waits for d, whatever happens meanwhile, but not into the last 0.3 ms
+// Pause waits for d, whatever happens meanwhile, but not into the last 1.5 ms
 // before the deadline (CLOCK_MONOTONIC ns): those are a Wait's. Packets gather
 // in the sockets meanwhile, and none of them wakes the thread.
 func (p *Poller) Pause(d time.Duration, deadline int64) error {

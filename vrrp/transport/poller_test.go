@@ -36,7 +36,7 @@ func eachPoller(t *testing.T, test func(t *testing.T, p *Poller, wait func(int64
 				p.noPwait2 = old
 				wait := p.Wait
 				if precise {
-					wait = p.WaitPrecisely
+					wait = func(deadline int64) ([]int32, bool, error) { return p.WaitPrecisely(deadline, nil) }
 				}
 				test(t, p, wait)
 				if p.noPwait2 != old {
@@ -338,7 +338,7 @@ func TestWaitsBesideOthers(t *testing.T) {
 					runtime.GC()
 				}
 				deadline := Now() + int64(50*time.Microsecond)
-				if _, _, err := p.WaitPrecisely(deadline + int64(i%2)*rawWindow); err != nil || Now() < deadline {
+				if _, _, err := p.WaitPrecisely(deadline+int64(i%2)*rawWindow, nil); err != nil || Now() < deadline {
 					t.Error(err, "or too early")
 					return
 				}
