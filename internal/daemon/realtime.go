@@ -14,6 +14,11 @@ import (
 // (50 is that of threaded interrupts).
 const realtimePriority = 10
 
+// keeperPriority is that of the thread that adds addresses and announces them:
+// clients wait for it as for the loop. It is below the loop's, whose
+// advertisements do not wait for a thousand addresses.
+const keeperPriority = 5
+
 // realtime puts the loop ahead of everything ordinary on the host, as far as
 // that is permitted, and returns what to say of it. Called on the loop's thread.
 func realtime(plan *config.Plan) string {
