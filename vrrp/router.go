@@ -98,9 +98,16 @@ func NewRouter(cfg Config) *Router {
 	return &Router{cfg: cfg, state: Initialize, effective: cfg.Priority, activeInterval: cfg.AdvertInterval}
 }
 
+// usualActions is how many there are when nothing happens: an active router
+// sends and sets its timer, a backup sets its timer.
+const usualActions = 2
+
 // Step tells the router what happened at now and returns what to do, in
 // order. The slice is good until the next call.
 func (r *Router) Step(now Instant, e Event) []Action {
+	if cap(r.actions) > usualActions { // a change of state had more; they are large, and routers many
+		r.actions = make([]Action, 0, usualActions)
+	}
 	r.actions, r.now = r.actions[:0], now
 	switch e.Kind {
 	case EventStartup:

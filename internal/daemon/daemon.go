@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -193,9 +192,10 @@ func (d *Daemon) open() error {
 		free:     func(id identity) { d.beats.Free(id.key()) },
 	})
 	d.loop = newLoop(d.engine, poller, d.opts.Observer.Lag)
-	d.loop.begin = func() {
-		d.engine.realtime = realtime(d.plan)
+	d.loop.begin = func() (ahead bool) {
+		ahead, d.engine.realtime = realtime(d.plan)
 		rehearse()
+		return ahead
 	}
 	d.checks = d.newChecks()
 	d.web = newWeb(d.log)
@@ -230,14 +230,8 @@ func (d *Daemon) operate() (*operation, netif.Snapshot, error) {
 	d.background.Go(func() { watcher.Run(d.ctx) })
 	keeping, stop := context.WithCancel(context.Background())
 	o := &operation{d: d, failed: make(chan error, 2), kept: make(chan struct{}), stopKeeping: stop}
-	off := d.plan.Realtime == "off"
 	go func() {
 		defer close(o.kept)
-		runtime.LockOSThread() // for good, as the loop's
-		if !off {
-			// Refused, it is refused to the loop as well, and that is told.
-			_ = transport.SetRealTime(keeperPriority)
-		}
 		if err := d.keeper.Run(keeping); err != nil {
 			o.failed <- fmt.Errorf("addresses: %w", err)
 		}

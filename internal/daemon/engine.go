@@ -22,8 +22,8 @@ type addresses interface {
 	Forget(owner string)
 	Rename(from, to string)
 	Announce(owner string)
-	Beat()               // the loop goes on
-	Ready(time.Duration) // they are about to be held
+	Beat()                                     // the loop goes on
+	Ready(patience time.Duration, polite bool) // they are about to be held
 }
 
 // outside is what the engine needs of the world; none of it waits, but giveWay.
@@ -220,30 +220,60 @@ func (e *engine) flush(now vrrp.Instant) {
 		if e.crowd && e.timers.firstOverdue() != nil {
 			return
 		}
-		run(&e.orders)
-		if e.urgent {
-			e.urgent = false
-			e.out.giveWay()
+		e.giveOrders()
+		if !e.report() {
+			return
 		}
-		e.sent = true
-		run(&e.after) // what one of them has sent leaves now, too
-		e.sent = false
 	}
 	e.checkIdle()
 }
 
-// run calls the functions of a list and empties it. What they add to it is for
-// the next time.
-func run(list *[]func()) {
-	these := *list
-	*list = nil
+// giveOrders tells the keeper of addresses.
+func (e *engine) giveOrders() {
+	these := e.orders
+	e.orders = nil
 	for _, do := range these {
 		do()
 	}
-	if clear(these); *list == nil {
-		*list = these[:0]
+	if clear(these); e.orders == nil {
+		e.orders = these[:0]
+	}
+	if e.urgent {
+		e.urgent = false
+		e.out.giveWay()
 	}
 }
+
+// reportsAtOnce bounds how long reports keep advertisements waiting: each takes
+// some microseconds, and thousands are made when thousands take over.
+const reportsAtOnce = 64
+
+// report does what was put off, or as much of it as there is room for in one
+// turn: backlog is true then. What one of the functions has sent leaves next.
+func (e *engine) report() (all bool) {
+	these := e.after
+	var rest []func()
+	if len(these) > reportsAtOnce {
+		these, rest = these[:reportsAtOnce], these[reportsAtOnce:]
+	}
+	e.after, e.sent = nil, true
+	for _, do := range these {
+		do()
+	}
+	e.sent = false
+	clear(these)
+	switch {
+	case len(rest) > 0:
+		e.after = append(rest, e.after...)
+	case e.after == nil:
+		e.after = these[:0]
+	}
+	return len(rest) == 0
+}
+
+// backlog reports whether something waits for the next turn, which is to come
+// at once.
+func (e *engine) backlog() bool { return len(e.after) > 0 && !e.crowd }
 
 func (e *engine) flushPort(now vrrp.Instant, p *port) {
 	p.dirty = false

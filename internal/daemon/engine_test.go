@@ -274,6 +274,32 @@ func TestPathsDoNotAllocate(t *testing.T) {
 }
 
 // An advertisement that an order or a report causes leaves in the same turn.
+// Very many reports are made in several turns, in their order, and what a
+// caller waits for is not forgotten.
+func TestReportsTakeTurns(t *testing.T) {
+	s := started(t, oneInstance)
+	s.activate("web")
+	const all = 3*reportsAtOnce + 5
+	var done []int
+	for i := range all {
+		s.e.then(func() { done = append(done, i) })
+	}
+	for turn := 1; s.e.backlog(); turn++ {
+		s.e.send(s.inst("web"), 100, time.Second)
+		s.e.flush(s.now)
+		s.got("eth0#2: vrid 51 advertises 100")
+		if want := min(turn*reportsAtOnce, all+1); len(done) != want {
+			t.Fatalf("turn %d: %d reports, want %d", turn, len(done), want)
+		}
+		if turn == 1 {
+			s.e.then(func() { done = append(done, all) })
+		}
+	}
+	if len(done) != all+1 || !slices.IsSorted(done) {
+		t.Errorf("%d in the end, in order %v", len(done), slices.IsSorted(done))
+	}
+}
+
 func TestFlushSendsWhatOrdersCause(t *testing.T) {
 	s := started(t, oneInstance)
 	s.activate("web")

@@ -19,8 +19,9 @@ var errStopped = errors.New("the daemon is stopping")
 type loop struct {
 	engine *engine
 	poller *transport.Poller
-	lag    func(time.Duration)                // how much later than its timer a turn began
-	begin  func()                             // called first, on the loop's thread
+	lag    func(time.Duration) // how much later than its timer a turn began
+	begin  func() (ahead bool) // called first, on the loop's thread; says whether that is ahead of all others
+	ahead  bool
 	look   func() (s netif.Snapshot, ok bool) // the interfaces as they are now, if that can be known soon
 
 	heard  vrrp.Instant // the last turn that had packets
@@ -87,7 +88,7 @@ func (l *loop) run() error {
 		return err
 	}
 	if l.begin != nil {
-		l.begin()
+		l.ahead = l.begin()
 	}
 	for {
 		if stopped, err := l.turn(); stopped || err != nil {
@@ -113,6 +114,9 @@ func (l *loop) turn() (stopped bool, err error) {
 		if takeover {
 			wait = l.waitForTakeover
 		}
+	}
+	if e.backlog() {
+		deadline, wait = 1, l.poller.Wait // long past: without waiting
 	}
 	if l.gather {
 		if err := l.poller.Pause(gatherFor, deadline); err != nil {
@@ -163,7 +167,7 @@ func (l *loop) turn() (stopped bool, err error) {
 
 // waitForTakeover is Wait for a moment at which addresses are to be held.
 func (l *loop) waitForTakeover(deadline int64) (ready []int32, woken bool, err error) {
-	return l.poller.WaitPrecisely(deadline, func() { l.engine.out.addresses.Ready(lookOut) })
+	return l.poller.WaitPrecisely(deadline, func() { l.engine.out.addresses.Ready(lookOut, !l.ahead) })
 }
 
 // lookOut is how long the keeper of addresses is asked to be ready for a

@@ -14,16 +14,11 @@ import (
 // (50 is that of threaded interrupts).
 const realtimePriority = 10
 
-// keeperPriority is that of the thread that adds addresses and announces them:
-// clients wait for it as for the loop. It is below the loop's, whose
-// advertisements do not wait for a thousand addresses.
-const keeperPriority = 5
-
 // realtime puts the loop ahead of everything ordinary on the host, as far as
-// that is permitted, and returns what to say of it. Called on the loop's thread.
-func realtime(plan *config.Plan) string {
+// that is permitted, and returns whether it is, and what to say of it. Called on the loop's thread.
+func realtime(plan *config.Plan) (ahead bool, said string) {
 	if plan.Realtime == "off" {
-		return "without real-time priority: node.realtime is off"
+		return false, "without real-time priority: node.realtime is off"
 	}
 	var have, lack []string
 	for _, part := range []struct {
@@ -35,6 +30,7 @@ func realtime(plan *config.Plan) string {
 	} {
 		switch err := part.set(); {
 		case err == nil:
+			ahead = ahead || part.grant == "CAP_SYS_NICE"
 			have = append(have, part.name)
 		case errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOMEM):
 			lack = append(lack, part.name+" (needs "+part.grant+")")
@@ -42,12 +38,12 @@ func realtime(plan *config.Plan) string {
 			lack = append(lack, part.name+": "+err.Error())
 		}
 	}
-	var said []string
+	var parts []string
 	if len(have) > 0 {
-		said = append(said, "with "+strings.Join(have, " and "))
+		parts = append(parts, "with "+strings.Join(have, " and "))
 	}
 	if len(lack) > 0 {
-		said = append(said, "without "+strings.Join(lack, " and "))
+		parts = append(parts, "without "+strings.Join(lack, " and "))
 	}
-	return strings.Join(said, ", ")
+	return ahead, strings.Join(parts, ", ")
 }

@@ -165,7 +165,8 @@ func (s *script) start(toml string, before past) (changes []string) {
 // do is a turn of the loop with one request.
 func (s *script) do(f func()) {
 	f()
-	s.e.flush(s.now)
+	for s.e.flush(s.now); s.e.backlog(); s.e.flush(s.now) { // as many turns
+	}
 }
 
 func (s *script) wait(d time.Duration) { s.now = s.now.Add(d) }
@@ -401,11 +402,11 @@ func (f fakeAddresses) Set(owner string, w vip.Want) {
 	}
 	f.s.line("%s %s %s%s", verb, owner, strings.Join(addressNames(w.Addresses), " "), linger)
 }
-func (f fakeAddresses) Forget(owner string)    { f.s.line("forget %s", owner) }
-func (f fakeAddresses) Rename(from, to string) { f.s.line("rename %q %q", from, to) }
-func (f fakeAddresses) Beat()                  {}
-func (f fakeAddresses) Ready(time.Duration)    {}
-func (f fakeAddresses) Announce(owner string)  { f.s.line("announce %s", owner) }
+func (f fakeAddresses) Forget(owner string)       { f.s.line("forget %s", owner) }
+func (f fakeAddresses) Rename(from, to string)    { f.s.line("rename %q %q", from, to) }
+func (f fakeAddresses) Beat()                     {}
+func (f fakeAddresses) Ready(time.Duration, bool) {}
+func (f fakeAddresses) Announce(owner string)     { f.s.line("announce %s", owner) }
 
 func addrs(list ...string) (out []netip.Addr) {
 	for _, a := range list {

@@ -18,6 +18,7 @@ import (
 type variant struct {
 	realtime bool   // with the real-time settings it has
 	instance string // vrrpd: keys added to every instance
+	global   string // vrrpd: tables added
 }
 
 // A contender is a daemon to be measured. Everything that tells one from the
@@ -51,6 +52,7 @@ var vrrpd = &contender{
 		var b strings.Builder
 		realtime := map[bool]string{false: "off", true: "auto"}[v.realtime]
 		fmt.Fprintf(&b, "[node]\nname = %q\nrealtime = %q\n[control]\nsocket = %q\ngroup = \"\"\n", h.Name, realtime, socket)
+		b.WriteString(v.global)
 		for i, r := range routers {
 			b.WriteString(r.Vrrpd(fmt.Sprintf("i%d", i+1)))
 			b.WriteString(v.instance)

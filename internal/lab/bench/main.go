@@ -25,6 +25,7 @@ var benches = []struct {
 	{"cpu", benchCPU},
 	{"addresses", benchAddresses},
 	{"busy", benchBusy},
+	{"scrape", benchScrape},
 	{"flood", benchFlood},
 	{"memory", benchMemory},
 	{"handover", benchHandover},
