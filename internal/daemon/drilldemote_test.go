@@ -81,7 +81,7 @@ func (s *nodeStage) Here(*record) bool { return s.here }
 
 // become changes the state.
 func (s *nodeStage) become(to vrrp.State, cause vrrp.Cause) {
-	s.ear.record("web", &vrrp.Record{From: s.now.state, To: to, Cause: cause})
+	s.ear.record("web", &vrrp.Record{From: s.now.state, To: to, Cause: cause}, time.Now())
 	s.now.state, s.now.leaving = to, false
 	s.now.transitions++
 }
@@ -106,7 +106,7 @@ func (s *nodeStage) Release() (time.Time, error) {
 		if !s.abrupt {
 			s.after(5*time.Second, func() {
 				s.now.demoted, s.now.leaving = false, false
-				s.ear.record("web", &vrrp.Record{From: vrrp.Active, To: vrrp.Active, Cause: vrrp.CauseStays})
+				s.ear.record("web", &vrrp.Record{From: vrrp.Active, To: vrrp.Active, Cause: vrrp.CauseStays}, time.Now())
 			})
 		}
 		return time.Now(), nil

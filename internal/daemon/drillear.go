@@ -86,14 +86,14 @@ func (e *ear) advert(inst string, peer netip.Addr, priority uint8, age time.Dura
 	e.note(moment{at: time.Now().Add(-age), inst: inst, what: heard, peer: peer, priority: priority})
 }
 
-// record hears a router's report.
-func (e *ear) record(inst string, r *vrrp.Record) {
+// record hears a router's report, of a moment.
+func (e *ear) record(inst string, r *vrrp.Record, at time.Time) {
 	switch {
 	case e == nil:
 	case r.Transition():
-		e.add(moment{at: time.Now(), inst: inst, what: changed, from: r.From, to: r.To, text: r.String()})
+		e.add(moment{at: at, inst: inst, what: changed, from: r.From, to: r.To, text: r.String()})
 	case r.Cause == vrrp.CauseLeaving, r.Cause == vrrp.CauseStays, r.Cause == vrrp.CauseNoSuccessor, r.Cause == vrrp.CauseHeld, r.Cause == vrrp.CausePreemptDelay:
-		e.add(moment{at: time.Now(), inst: inst, what: told, text: r.String()})
+		e.add(moment{at: at, inst: inst, what: told, text: r.String()})
 	}
 }
 

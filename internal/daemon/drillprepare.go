@@ -220,7 +220,7 @@ func (w *nodeWorld) Here(r *record) bool {
 
 func (w *nodeWorld) Release() (at time.Time, err error) {
 	err = w.call(context.Background(), func(now vrrp.Instant) error {
-		w.daemon.engine.then(func() { at = time.Now() }) // before all that is put off by the demotion
+		w.daemon.engine.order(func() { at = time.Now() }) // before all that is put off by the demotion
 		return w.daemon.engine.release(now, w.under)
 	})
 	return at, err

@@ -61,7 +61,9 @@ type notification struct {
 }
 
 func (e *engine) tell(n note) {
-	n.at = time.Now()
+	if n.at.IsZero() {
+		n.at = time.Now()
+	}
 	e.then(func() { e.out.tell(n) })
 }
 
@@ -70,7 +72,7 @@ func (e *engine) tell(n note) {
 func (e *engine) record(inst *instance, r vrrp.Record, at, due time.Time) {
 	text := r.String()
 	e.conditionsFollow(inst, r, text)
-	inst.ear.record(inst.cfg.Name, &r)
+	inst.ear.record(inst.cfg.Name, &r, at)
 	if !r.Transition() {
 		kind, lvl := kindWarning, levelWarn
 		switch r.Cause {
@@ -86,7 +88,7 @@ func (e *engine) record(inst *instance, r vrrp.Record, at, due time.Time) {
 			kind = kindHandover
 			e.resumed(inst)
 		}
-		e.tell(note{kind: kind, level: lvl, instance: inst.cfg.Name, cause: r.Cause.String(), text: text})
+		e.tell(note{at: at, kind: kind, level: lvl, instance: inst.cfg.Name, cause: r.Cause.String(), text: text})
 		return
 	}
 	if r.To == vrrp.Initialize {
@@ -112,7 +114,7 @@ func (e *engine) record(inst *instance, r vrrp.Record, at, due time.Time) {
 	if r.To == vrrp.Fault {
 		lvl = levelWarn
 	}
-	n := note{kind: kindTransition, level: lvl, instance: inst.cfg.Name, from: r.From.String(), to: r.To.String(),
+	n := note{at: at, kind: kindTransition, level: lvl, instance: inst.cfg.Name, from: r.From.String(), to: r.To.String(),
 		cause: r.Cause.String(), text: text}
 	if state := notifyState(r.To); state != "" {
 		n.notify = &notification{name: inst.cfg.Name, state: state, priority: inst.router.Priority()}
