@@ -31,8 +31,10 @@ test:
 	$(MAKE) --no-print-directory test-integration || status=1; \
 	exit $$status
 
+# Four packages at a time, whatever the processors: most of them wait for the
+# kernel most of the time.
 test-unit:
-	$(GO) test -count=1 $(RACE) -timeout 8m $(UNIT)
+	$(GO) test -count=1 -p 4 $(RACE) -timeout 8m $(UNIT)
 	@# Once more without the race detector: it allocates, and slows the simulator.
 	$(GO) test -count=1 -timeout 3m ./vrrp/...
 
