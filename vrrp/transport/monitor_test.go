@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -12,11 +14,12 @@ import (
 
 // No thread but the monitor is slowed.
 func TestRelaxMonitor(t *testing.T) {
-	if unix.Geteuid() != 0 {
+	const set = 70 * time.Microsecond
+	err := RelaxMonitor(set)
+	if errors.Is(err, fs.ErrPermission) && os.Getenv("VRRPD_REQUIRE_ALL") != "1" {
 		t.Skip("another thread's timer slack needs CAP_SYS_NICE")
 	}
-	const set = 70 * time.Microsecond
-	if err := RelaxMonitor(set); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer RelaxMonitor(50 * time.Microsecond) // the kernel's default
@@ -50,8 +53,11 @@ func TestMonitorIsTheMonitor(t *testing.T) {
 	deadline := time.Now().Add(10 * time.Second)
 	for time.Now().Before(deadline) {
 		text, err := os.ReadFile("/proc/self/task/" + strconv.Itoa(tid) + "/syscall")
-		if err != nil {
+		if errors.Is(err, fs.ErrPermission) && os.Getenv("VRRPD_REQUIRE_ALL") != "1" {
 			t.Skipf("what a thread waits in is hidden: %v", err)
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 		if number, _, _ := strings.Cut(string(text), " "); number == strconv.Itoa(unix.SYS_NANOSLEEP) {
 			return
