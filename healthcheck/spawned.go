@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,6 +33,11 @@ func Spawned() error {
 	// daemon decides when this process ends. Taken, not ignored: what is ignored
 	// stays so in commands.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
+	// It fails where the kernel's sets of signals are longer (MIPS), and then a
+	// command finds ignored what vrrpd was started with ignored.
+	for sig := syscall.Signal(32); sig <= 34; sig++ {
+		_ = byDefault(sig)
+	}
 	// Each processor of the scheduler may be taken by a fork that takes long.
 	runtime.GOMAXPROCS(max(8, 4*runtime.NumCPU()))
 	debug.SetGCPercent(-1)
@@ -58,6 +64,19 @@ func Spawned() error {
 	defer cancel()
 	go Reap(ctx)
 	serveWire(newWire(pair), NewLocal())
+	return nil
+}
+
+// byDefault undoes that a signal is ignored, which commands would inherit. The
+// Go runtime sees to it for all but those which the C library has for itself,
+// 32 to 34: these it leaves as it found them.
+func byDefault(sig syscall.Signal) error {
+	var action [64]byte // struct sigaction, longer than any: all zero is SIG_DFL
+	const setSize = 8   // of the kernel's sigset_t
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, setSize, 0, 0)
+	if errno != 0 {
+		return fmt.Errorf("have %v do what it does by default: %w", sig, errno)
+	}
 	return nil
 }
 
