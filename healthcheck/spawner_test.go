@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -58,7 +59,6 @@ func TestSpawnerIsLikeExecute(t *testing.T) {
 		"cut":         {Command: sh("yes | head -c 100000"), OutputLimit: 100},
 		"timeout":     {Command: sh("echo waiting; sleep 300"), Timeout: 200 * time.Millisecond},
 		"grace":       {Command: sh("trap 'echo bye; exit' TERM; while :; do :; done"), Timeout: 200 * time.Millisecond, Grace: time.Minute},
-		"ignored":     {Command: sh("grep SigIgn /proc/self/status")},
 		"input":       {Command: sh("cat; readlink /proc/self/fd/0; pwd")},
 	} {
 		if spec.Timeout == 0 {
@@ -78,6 +78,30 @@ func TestSpawnerIsLikeExecute(t *testing.T) {
 		if got.Duration <= 0 && got.Ending != NotStarted || got.Duration < spec.Timeout && got.Ending == TimedOut {
 			t.Errorf("%s: took %v", name, got.Duration)
 		}
+	}
+}
+
+// Who starts the daemon may have signals ignored which the Go runtime leaves as
+// it finds them; commands do not inherit that.
+func TestSpawnerIgnoresNothing(t *testing.T) {
+	for sig := uintptr(32); sig <= 34; sig++ {
+		ignore := [8]uintptr{1} // SIG_IGN, in a struct sigaction
+		var before [8]uintptr
+		if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&ignore)), uintptr(unsafe.Pointer(&before)), 8, 0, 0); errno != 0 {
+			t.Fatal(errno)
+		}
+		t.Cleanup(func() {
+			if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&before)), 0, 8, 0, 0); errno != 0 {
+				t.Error(errno)
+			}
+		})
+	}
+	spec := ExecSpec{Command: sh("grep SigIgn /proc/self/status"), Timeout: 30 * time.Second}
+	if out := Execute(t.Context(), spec); out.Output != "SigIgn:\t0000000380000000" {
+		t.Fatalf("nothing is ignored, so nothing is tested: %s, %q", out.Detail(), out.Output)
+	}
+	if out := spawner(t).Execute(t.Context(), spec); out.Output != "SigIgn:\t0000000000000000" {
+		t.Errorf("%s, %q", out.Detail(), out.Output)
 	}
 }
 

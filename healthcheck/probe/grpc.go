@@ -90,8 +90,16 @@ func (p *grpcProbe) Probe(ctx context.Context) Outcome {
 		}
 		conn = secured
 	}
+	return p.ask(ctx, l, conn)
+}
+
+// ask is the look once there is a connection.
+func (p *grpcProbe) ask(ctx context.Context, l look, conn net.Conn) Outcome {
 	status, err := p.check(ctx, conn)
+	var broken http2Error
 	switch {
+	case errors.As(err, &broken):
+		return fail("%s: HTTP/2: %s", p.what(), l.why(broken.error))
 	case err != nil:
 		return fail("%s: %s", p.what(), l.why(err))
 	case status != grpcServing:
@@ -106,6 +114,12 @@ func (p *grpcProbe) what() string {
 	}
 	return p.spec.Address
 }
+
+// http2Error is what ends a conversation before gRPC has a say in it. It has a
+// type because the words around an error do not outlive [look.why].
+type http2Error struct{ error }
+
+func (e http2Error) Unwrap() error { return e.error }
 
 // check asks over a connection that is there. net/http speaks HTTP/2 over it,
 // with buffers that a server cannot fill without end.
@@ -126,14 +140,14 @@ func (p *grpcProbe) check(ctx context.Context, conn net.Conn) (status uint64, er
 	} else {
 		transport.Protocols.SetUnencryptedHTTP2(true)
 	}
-	client, err := transport.NewClientConn(ctx, scheme, p.spec.Address)
+	client, err := transport.NewClientConn(ctx, scheme, p.spec.Address) // writes the preface
 	if err != nil {
-		return 0, err
+		return 0, http2Error{err}
 	}
 	defer client.Close()
 	response, err := client.RoundTrip(p.request(ctx, scheme))
 	if err != nil {
-		return 0, fmt.Errorf("HTTP/2: %w", err)
+		return 0, http2Error{err}
 	}
 	defer response.Body.Close()
 	return grpcAnswer(response)

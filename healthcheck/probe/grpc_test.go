@@ -8,10 +8,13 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // health is a gRPC server with the health service, as little as can be: what
@@ -219,4 +222,25 @@ func TestGRPCFields(t *testing.T) {
 		{GRPC{Address: "192.0.2.1:1", Source: netip.MustParseAddr("::1")}, "source"},
 		{GRPC{Address: "a:1", Device: "a b"}, "device"},
 	})
+}
+
+// Whatever ends the conversation at whichever moment, it is told as the end of
+// HTTP/2: here the first write already fails, as it does when a server that
+// speaks something else hangs up at once.
+func TestGRPCHungUp(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	must(t, unix.Close(pair[1]))
+	f := os.NewFile(uintptr(pair[0]), "hung up")
+	conn, err := net.FileConn(f)
+	must(t, err)
+	must(t, f.Close())
+	defer conn.Close()
+	p, ok := mustNew(t, GRPC{Address: there + ":50051"}).(*grpcProbe)
+	if !ok {
+		t.Fatal("not a gRPC probe")
+	}
+	if out := p.ask(t.Context(), begin(t.Context()), conn); out.Passed || out.Detail != "192.0.2.9:50051: HTTP/2: broken pipe" {
+		t.Errorf("%+v", out)
+	}
 }
