@@ -119,68 +119,11 @@ func (w *worker) rescue(before *view, removals []removal, risk map[place]bool) {
 	w.verify = true
 }
 
-// addAll adds addresses and announces each batch before it adds the next.
-func (w *worker) addAll(goals []*goal) {
-	if len(goals) == 0 || !w.mayInsist(time.Now(), beatPatience) {
-		return
-	}
-	var jam jam
-	for batch := range slices.Chunk(goals, batchLen) {
-		var ops []op
-		var chosen []*goal
-		for _, g := range batch {
-			if g.duty.current() { // else the next pass knows better
-				chosen = append(chosen, g)
-				ops = append(ops, op{do: add, index: g.link.index, addr: g.addr, lease: w.lifetime(g.lease, time.Now())})
-			}
-		}
-		errs := w.applyAll(ops)
-		now := time.Now()
-		for i, g := range chosen {
-			if w.added(g, ops[i], errs[i], now); g.installed {
-				w.announce(g, now, &jam)
-			}
-		}
-	}
-	// It is removing that needs this, and clients wait for adding.
-	for _, g := range goals {
-		if g.installed && g.addr.Prefix.Addr().Is4() {
-			w.ensurePromote(g.link)
-		}
-	}
-}
-
 func (w *worker) applyAll(ops []op) []error {
 	if len(ops) == 0 {
 		return nil
 	}
 	return w.kernel.apply(ops)
-}
-
-// added draws the consequences of one addition.
-func (w *worker) added(g *goal, o op, err error, now time.Time) {
-	if !o.done(err) {
-		g.pace.failed(now)
-		w.stale.Store(true)
-		w.failed(g.duty, adding, g.addr, &g.err, err)
-		return
-	}
-	if err == nil {
-		g.entry = &entry{index: g.link.index, prefix: g.addr.Prefix, label: g.addr.Label, marked: true,
-			expires: o.lease > 0, flags: addFlags(g.addr.Prefix.Addr())}
-		w.view.addEntry(g.entry)
-		w.view.exact = false
-		w.ours[g.place()] = &holding{addr: g.addr, duty: g.duty, lease: lease{length: g.lease, renewed: now}}
-	} else {
-		w.verify = true // there, but the view did not know it
-	}
-	g.pace.succeeded(now)
-	g.installed, g.err = true, nil
-	g.schedule.start(now)
-	if g.lost {
-		g.lost = false
-		w.report(Event{Kind: Restored, Owner: g.duty.owner, Address: g.addr, At: now})
-	}
 }
 
 // ensurePromote makes the kernel keep secondaries when their primary goes. It

@@ -4,7 +4,8 @@
 // A [Keeper] is told, owner by owner, which addresses must be present (while a
 // virtual router is Active) or absent (at any other time). It computes the
 // difference between that and the kernel, applies it in batches, announces
-// every address right after it is installed, and does it again whenever
+// every address right after it is installed (while the next ones are being
+// added), and does it again whenever
 // somebody else changes the kernel underneath: addresses that were removed are
 // put back, an interface that is absent is waited for, an address found on a
 // node that is not Active is removed.
@@ -17,7 +18,8 @@
 //	err = k.Settle(ctx)                           // all of it is done
 //
 // The caller never waits: Set and its siblings store the order and return;
-// results come back as events. One goroutine, Run, does all the work. Once an
+// results come back as events. One goroutine, Run, does all the work (with more
+// than one batch to add it has another do the adding). Once an
 // order that ends holding has returned, no further announcement of that owner
 // is begun.
 //

@@ -128,7 +128,7 @@ func TestNoAnnouncementAfterHoldIsLost(t *testing.T) {
 	f := newFakeKernel("eth0")
 	onBench(t, f, func(b *bench) {
 		var addresses []string
-		for i := range 100 {
+		for i := range 200 {
 			addresses = append(addresses, fmt.Sprintf("192.0.2.%d/24", i+1))
 		}
 		want := Want{Addresses: at("eth0", addresses...), Hold: true, Announce: Announce{Burst: 5, Spacing: 10 * time.Millisecond}}
@@ -153,8 +153,8 @@ func TestNoAnnouncementAfterHoldIsLost(t *testing.T) {
 		if sent != 10 {
 			b.Errorf("%d announcements, want 10", sent)
 		}
-		if added != batchLen {
-			b.Errorf("%d addresses added, want no more than the batch under way (%d)", added, batchLen)
+		if most := (2 + aheadMax) * batchLen; added > most { // this kernel takes no time
+			b.Errorf("%d addresses added, want no more than what is announced, waits for it and is under way (%d)", added, most)
 		}
 		if n := f.present(); n != 0 {
 			b.Errorf("%d addresses are left", n)

@@ -13,7 +13,8 @@ import (
 const batchLen = 32
 
 // A kernel is what a Keeper needs of the operating system. All methods but
-// watch and hear are called by one goroutine.
+// watch and hear are called one after the other, except that announce may be
+// called during apply.
 type kernel interface {
 	// list reads all links and addresses.
 	list() (*view, error)

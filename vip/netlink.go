@@ -41,10 +41,11 @@ type kernelSockets struct {
 	frames   int // packet socket that receives nothing
 	ears     ears
 	buf      []byte
+	answers  []byte // read into
 }
 
 func openKernel() (_ *kernelSockets, err error) {
-	k := &kernelSockets{frames: -1, buf: make([]byte, 0, requestBufferInitial)}
+	k := &kernelSockets{frames: -1, buf: make([]byte, 0, requestBufferInitial), answers: make([]byte, nl.RECEIVE_BUFFER_SIZE)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, k.close())
@@ -170,7 +171,7 @@ func (k *kernelSockets) apply(ops []op) []error {
 		return all(err)
 	}
 	for {
-		msgs, _, err := k.requests.Receive()
+		msgs, err := k.answer()
 		if err != nil {
 			if err == unix.EINTR {
 				continue
@@ -190,6 +191,24 @@ func (k *kernelSockets) apply(ops []op) []error {
 			}
 		}
 	}
+}
+
+// answer reads what the kernel answered to apply. The answer is there when the
+// request has been sent, so nl.NetlinkSocket.Receive, which takes 64 KiB for
+// every call, is only for when it is not.
+func (k *kernelSockets) answer() ([]syscall.NetlinkMessage, error) {
+	n, from, err := unix.Recvfrom(k.requests.GetFd(), k.answers, unix.MSG_DONTWAIT)
+	if err == unix.EAGAIN {
+		msgs, _, err := k.requests.Receive()
+		return msgs, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != nl.PidKernel {
+		return nil, nil // any process may send to a netlink port
+	}
+	return syscall.ParseNetlinkMessage(k.answers[:n])
 }
 
 // networkOrder returns an EtherType as struct sockaddr_ll wants it.

@@ -14,7 +14,7 @@ import (
 )
 
 // A worker carries out a Keeper's orders. Everything belongs to the goroutine
-// of Run, except what notice touches.
+// of Run, except what notice touches, and what addAhead says.
 type worker struct {
 	keeper *Keeper
 	kernel kernel
