@@ -30,6 +30,9 @@
 //		sent, failed := socket.Flush()
 //	}
 //
+// What is to leave at even intervals may be left to the waiting thread: see
+// Schedule and WaitSending.
+//
 // Times are nanoseconds of CLOCK_MONOTONIC, see Now. The wall clock may be
 // set to anything at any moment without effect: see Packet.At.
 //

@@ -79,35 +79,57 @@ type (
 func newOutbox(family Family, index int) *outbox {
 	o := &outbox{failed: make([]SendError, 0, QueueSize)}
 	for i := range o.headers {
-		h, s := &o.headers[i], &o.slots[i]
-		h.Iov = &s.iovec
-		h.SetIovlen(1)
-		if family == IPv4 {
-			s.to4.Family = unix.AF_INET
-			h.Name = (*byte)(unsafe.Pointer(&s.to4))
-			h.Namelen = unix.SizeofSockaddrInet4
-
-			s.from4.header.Level = unix.IPPROTO_IP
-			s.from4.header.Type = unix.IP_PKTINFO
-			s.from4.header.SetLen(unix.CmsgLen(unix.SizeofInet4Pktinfo))
-			s.from4.info.Ifindex = int32(index)
-			h.Control = (*byte)(unsafe.Pointer(&s.from4))
-			h.SetControllen(unix.CmsgSpace(unix.SizeofInet4Pktinfo))
-			continue
-		}
-		s.to6.Family = unix.AF_INET6
-		s.to6.Scope_id = uint32(index) // used for link-local destinations only
-		h.Name = (*byte)(unsafe.Pointer(&s.to6))
-		h.Namelen = unix.SizeofSockaddrInet6
-
-		s.from6.header.Level = unix.IPPROTO_IPV6
-		s.from6.header.Type = unix.IPV6_PKTINFO
-		s.from6.header.SetLen(unix.CmsgLen(unix.SizeofInet6Pktinfo))
-		s.from6.info.Ifindex = uint32(index)
-		h.Control = (*byte)(unsafe.Pointer(&s.from6))
-		h.SetControllen(unix.CmsgSpace(unix.SizeofInet6Pktinfo))
+		o.slots[i].init(&o.headers[i], family, index)
 	}
 	return o
+}
+
+// init fills in what every message of a socket has, the header's included.
+func (s *slot) init(h *mmsghdr, family Family, index int) {
+	h.Iov = &s.iovec
+	h.SetIovlen(1)
+	if family == IPv4 {
+		s.to4.Family = unix.AF_INET
+		h.Name = (*byte)(unsafe.Pointer(&s.to4))
+		h.Namelen = unix.SizeofSockaddrInet4
+
+		s.from4.header.Level = unix.IPPROTO_IP
+		s.from4.header.Type = unix.IP_PKTINFO
+		s.from4.header.SetLen(unix.CmsgLen(unix.SizeofInet4Pktinfo))
+		s.from4.info.Ifindex = int32(index)
+		h.Control = (*byte)(unsafe.Pointer(&s.from4))
+		h.SetControllen(unix.CmsgSpace(unix.SizeofInet4Pktinfo))
+		return
+	}
+	s.to6.Family = unix.AF_INET6
+	s.to6.Scope_id = uint32(index) // used for link-local destinations only
+	h.Name = (*byte)(unsafe.Pointer(&s.to6))
+	h.Namelen = unix.SizeofSockaddrInet6
+
+	s.from6.header.Level = unix.IPPROTO_IPV6
+	s.from6.header.Type = unix.IPV6_PKTINFO
+	s.from6.header.SetLen(unix.CmsgLen(unix.SizeofInet6Pktinfo))
+	s.from6.info.Ifindex = uint32(index)
+	h.Control = (*byte)(unsafe.Pointer(&s.from6))
+	h.SetControllen(unix.CmsgSpace(unix.SizeofInet6Pktinfo))
+}
+
+// address fills in where a message comes from, if src is valid, and goes to;
+// both are of the family.
+func (s *slot) address(family Family, src, dst netip.Addr) {
+	if family == IPv4 {
+		s.to4.Addr = dst.As4()
+		s.from4.info.Spec_dst = [4]byte{}
+		if src.IsValid() {
+			s.from4.info.Spec_dst = src.As4()
+		}
+		return
+	}
+	s.to6.Addr = dst.As16()
+	s.from6.info.Addr = [16]byte{}
+	if src.IsValid() {
+		s.from6.info.Addr = src.As16()
+	}
 }
 
 // Queue adds a VRRP message to those that the next Flush sends, from the
@@ -132,19 +154,7 @@ func (s *Socket) Queue(src, dst netip.Addr, data []byte) {
 	m.index, m.src, m.dst = index, src, dst
 	m.iovec.Base = unsafe.SliceData(data)
 	m.iovec.SetLen(len(data))
-	if s.family == IPv4 {
-		m.to4.Addr = dst.As4()
-		m.from4.info.Spec_dst = [4]byte{}
-		if src.IsValid() {
-			m.from4.info.Spec_dst = src.As4()
-		}
-		return
-	}
-	m.to6.Addr = dst.As16()
-	m.from6.info.Addr = [16]byte{}
-	if src.IsValid() {
-		m.from6.info.Addr = src.As16()
-	}
+	m.address(s.family, src, dst)
 }
 
 // Flush sends what was queued, without waiting, and returns how many messages

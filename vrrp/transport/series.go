@@ -1,0 +1,239 @@
+package transport
+
+import (
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Message is one that a [Series] sends.
+type Message struct {
+	Src, Dst netip.Addr // as for Socket.Queue
+	Data     []byte     // must not change as long as the series is used
+	// Mark is set to CLOCK_BOOTTIME in nanoseconds, an even number, whenever
+	// the message has left; nil: nothing is.
+	Mark *atomic.Int64
+}
+
+// A Series is messages of one socket that leave together, and again after each
+// interval, as part of a [Schedule].
+type Series struct {
+	fd       int
+	headers  []mmsghdr
+	slots    []slot
+	marks    []*atomic.Int64
+	due      int64 // CLOCK_MONOTONIC, ns
+	interval int64
+
+	times   int // sent since the last Take
+	partial int // messages of the round that did not leave as a whole
+}
+
+// Series returns a series of the socket that is due first at a moment
+// (CLOCK_MONOTONIC, ns). It must not be used any more once the socket is closed.
+func (s *Socket) Series(due int64, interval time.Duration, messages []Message) *Series {
+	v := NewSeries(s.fd, due, interval, messages)
+	for i, m := range messages {
+		v.slots[i].init(&v.headers[i], s.family, s.index)
+		v.slots[i].address(s.family, m.Src, m.Dst)
+	}
+	return v
+}
+
+// NewSeries is Socket.Series for a socket that is connected, whatever its kind:
+// Src and Dst do not count.
+func NewSeries(fd int, due int64, interval time.Duration, messages []Message) *Series {
+	v := &Series{fd: fd, due: due, interval: int64(interval), headers: make([]mmsghdr, len(messages)), slots: make([]slot, len(messages))}
+	for i, m := range messages {
+		s := &v.slots[i]
+		v.headers[i].Iov = &s.iovec
+		v.headers[i].SetIovlen(1)
+		s.iovec.Base = unsafe.SliceData(m.Data)
+		s.iovec.SetLen(len(m.Data))
+		if m.Mark != nil {
+			v.marks = append(v.marks, m.Mark)
+		}
+	}
+	return v
+}
+
+// A Schedule is what leaves while nobody is awake but the thread of a Poller:
+// see WaitSending. It belongs to that Poller's goroutine.
+type Schedule struct {
+	series   []*Series
+	together int64
+	patience int64
+
+	late    int64 // the most that anything was late since the last Take
+	stopped bool
+}
+
+// NewSchedule returns a schedule of some series. What is due within together
+// after something that leaves, leaves with it. What is late by patience or by an
+// interval does not leave: then there is more to look at than the time.
+func NewSchedule(together, patience time.Duration, series ...*Series) *Schedule {
+	return &Schedule{series: series, together: int64(together), patience: int64(patience)}
+}
+
+// Next returns when the first of them is due.
+//
+//go:nosplit
+//go:norace
+func (s *Schedule) Next() int64 {
+	next := NoDeadline
+	for _, v := range s.series {
+		if v.due < next {
+			next = v.due
+		}
+	}
+	return next
+}
+
+// SendDue sends what is due now, as a WaitSending would.
+func (s *Schedule) SendDue() { s.sendDue(clock(unix.CLOCK_MONOTONIC), clock(unix.CLOCK_BOOTTIME)) }
+
+// Take calls sent for each series, by its place in NewSchedule, of which
+// something has left since the last Take: as a whole so many times, and after
+// that the first so many messages of it. It returns the most that anything was
+// late, 0 for nothing, and whether the schedule has stopped: something could
+// not leave, or was too late. Nothing is to be sent by it then.
+func (s *Schedule) Take(sent func(series, times, partial int)) (late time.Duration, stopped bool) {
+	for i, v := range s.series {
+		if times, partial := v.times, v.partial; times > 0 || partial > 0 {
+			v.times, v.partial = 0, 0
+			sent(i, times, partial)
+		}
+	}
+	late, s.late = time.Duration(s.late), 0
+	return late, s.stopped
+}
+
+// WaitSending is Wait that sends what a schedule says, when it is due, and goes
+// on waiting: for as long as nothing else happens no goroutine runs, nor is the
+// Go scheduler asked for anything, which on a busy machine answers late. What
+// arrives before something is due is returned first, as by Wait.
+func (p *Poller) WaitSending(deadline int64, s *Schedule) (ready []int32, woken bool, err error) {
+	if deadline == 0 {
+		deadline = NoDeadline
+	}
+	if s.stopped {
+		return p.Wait(1)
+	}
+	if !p.noPwait2 {
+		switch n, errno := p.pollSending(deadline, s); {
+		case errno == unix.ENOSYS, errno == unix.EPERM: // see poll
+			p.noPwait2 = true
+		case errno != 0:
+			return nil, false, os.NewSyscallError("epoll_pwait2", errno)
+		case n > 0:
+			return p.collect(n)
+		default:
+			return nil, false, nil
+		}
+	}
+	ready, woken, err = p.Wait(min(deadline, s.Next()))
+	if len(ready) == 0 && !woken && err == nil {
+		s.SendDue()
+	}
+	return ready, woken, err
+}
+
+// pollSending is WaitSending between two entries into the scheduler. In between
+// the runtime does not know what this thread does: whatever is called must need
+// no more stack (so it must not go deep either, or the linker objects), must
+// store no pointer, and is not for the race detector to look at.
+//
+//go:nosplit
+//go:norace
+func (p *Poller) pollSending(deadline int64, s *Schedule) (n int, errno unix.Errno) {
+	entersyscallblock()
+	for {
+		until := s.Next()
+		if deadline < until {
+			until = deadline
+		}
+		n, errno = p.pollRaw(until - clock(unix.CLOCK_MONOTONIC))
+		if errno == unix.EINTR { // the runtime's preemption signal, mostly
+			continue
+		}
+		if errno != 0 || n > 0 {
+			break
+		}
+		now := clock(unix.CLOCK_MONOTONIC)
+		if s.sendDue(now, clock(unix.CLOCK_BOOTTIME)); s.stopped || deadline <= now {
+			break
+		}
+	}
+	exitsyscall()
+	return n, errno
+}
+
+// pollRaw is poll, on a kernel that can.
+//
+//go:nosplit
+//go:norace
+func (p *Poller) pollRaw(timeout int64) (n int, errno unix.Errno) {
+	if timeout < 0 {
+		timeout = 0
+	}
+	p.timeout.sec, p.timeout.nsec = timeout/1e9, timeout%1e9
+	r, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.epoll),
+		uintptr(unsafe.Pointer(&p.events)), readySize, uintptr(unsafe.Pointer(&p.timeout)), 0, 0)
+	return int(r), errno
+}
+
+// sendDue sends what is due, and with it what soon will be.
+//
+//go:nosplit
+//go:norace
+func (s *Schedule) sendDue(now, boottime int64) {
+	if s.Next() > now {
+		return
+	}
+	for _, v := range s.series {
+		late := now - v.due
+		switch {
+		case s.stopped || -late > s.together:
+			continue
+		case late >= s.patience, late >= v.interval:
+			s.stopped = true
+			continue
+		}
+		sent := 0
+		for sent < len(v.headers) && !s.stopped {
+			n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(v.fd),
+				uintptr(unsafe.Pointer(&v.headers[sent])), uintptr(len(v.headers)-sent), unix.MSG_DONTWAIT, 0, 0)
+			if errno == 0 {
+				sent += int(n)
+			} else if errno != unix.EINTR {
+				s.stopped = true // which error it is, the next attempt shows
+			}
+		}
+		if s.stopped {
+			v.partial = sent
+			continue
+		}
+		for _, m := range v.marks {
+			*(*int64)(unsafe.Pointer(m)) = boottime &^ 1 // its method may be a call
+		}
+		if late > s.late {
+			s.late = late
+		}
+		v.due += v.interval
+		v.times++
+	}
+}
+
+// clock is what Now is made of, and fails for no clock that there is.
+//
+//go:nosplit
+//go:norace
+func clock(id uintptr) int64 {
+	var ts unix.Timespec
+	_, _, _ = unix.RawSyscall6(unix.SYS_CLOCK_GETTIME, id, uintptr(unsafe.Pointer(&ts)), 0, 0, 0, 0)
+	return int64(ts.Sec)*1e9 + int64(ts.Nsec)
+}
