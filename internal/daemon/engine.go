@@ -67,6 +67,7 @@ type engine struct {
 	bondUpdate *bonding.Update     // the last reading; nil: none yet
 	under      map[string][]string // the bonds that carry an interface's traffic
 	timers     timers
+	plan       plan
 
 	realtime  string // what the loop has of it; see realtime
 	replaces  bool   // it hands over in place of a daemon that ended without a word
@@ -129,11 +130,20 @@ func (e *engine) settle(now vrrp.Instant, g *group) {
 }
 
 func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {
+	if inst.slot == plannedSlot {
+		if e.replayed(inst, a) {
+			return
+		}
+		if e.plan.replaying == nil {
+			e.endPlan() // a router that is to say something else says it at once
+		}
+	}
 	switch a.Kind {
 	case vrrp.ActionSendAdvert:
 		e.send(inst, a.Priority, a.Interval)
 	case vrrp.ActionSetTimer:
 		e.timers.set(inst, a.At)
+		e.plan.wanted = e.plan.wanted || inst.router.State() == vrrp.Active
 	case vrrp.ActionStopTimer:
 		e.timers.stop(inst)
 	case vrrp.ActionHoldAddresses:
@@ -375,6 +385,7 @@ const takeoversAtOnce = transport.QueueSize
 // active already. While packets are still waiting to be read, no backup takes
 // over: an advertisement may be among them.
 func (e *engine) expire(now vrrp.Instant, drained bool) {
+	e.sendPlanned(now)
 	first := e.timers.first()
 	if first != nil && e.wantsBonds(first) && first.deadline <= now.Add(refreshAhead(first)) {
 		first.bondsRead = true

@@ -107,27 +107,15 @@ const (
 // turn waits for something to happen and handles it.
 func (l *loop) turn() (stopped bool, err error) {
 	e := l.engine
-	at, takeover, armed := e.next()
-	deadline, wait := int64(l.ticked.Add(tickEvery+tickGive)), l.poller.Wait
-	if armed && int64(at) <= deadline {
-		deadline = max(int64(at), 1) // 0 would be none
-		if takeover {
-			wait = l.waitForTakeover
-		}
-	}
-	if e.backlog() {
-		deadline, wait = 1, l.poller.Wait // long past: without waiting
-	}
-	if l.gather {
-		if err := l.poller.Pause(gatherFor, deadline); err != nil {
-			return false, err
-		}
-	}
-	ready, woken, err := wait(deadline)
+	ready, woken, err := l.wait()
 	if err != nil {
 		return false, err
 	}
 	now := vrrp.Instant(transport.Now())
+	if late := e.followPlan(); late > 0 {
+		l.lag(late)
+	}
+	at, armed := e.due()
 	if armed && e.outdated(now.Sub(at)) {
 		now = l.lookAgain(now, now.Sub(at))
 	}
@@ -139,7 +127,7 @@ func (l *loop) turn() (stopped bool, err error) {
 		l.gather, l.heard = now.Sub(l.heard) < gatherWithin, now
 	}
 	if armed && at <= now {
-		if due, _ := e.timers.next(); due <= now { // else it is time to read the bonds
+		if due, ok := e.firstTimer(); ok && due <= now { // else it is time to read the bonds
 			l.lag(now.Sub(due))
 		}
 		again, err := l.drain(now, &drained)
@@ -151,10 +139,14 @@ func (l *loop) turn() (stopped bool, err error) {
 	}
 	e.flush(now)
 	e.stalled = e.stalled && !drained && now.Sub(e.stalledAt) < stallMost
+	tick := now.Sub(l.ticked) >= tickEvery-tickGive
+	if woken || tick {
+		e.endPlan() // for these may do whatever
+	}
 	if woken {
 		stopped = l.runRequests(now)
 	}
-	if now.Sub(l.ticked) >= tickEvery-tickGive {
+	if tick {
 		l.ticked = now
 		e.tick(now)
 	}
@@ -162,7 +154,42 @@ func (l *loop) turn() (stopped bool, err error) {
 	if !e.stalled { // else somebody may have taken over, and it is not read yet
 		e.out.addresses.Beat()
 	}
+	e.makePlan(now)
 	return stopped, nil
+}
+
+// wait waits for packets, for a request, or for the earliest timer.
+func (l *loop) wait() (ready []int32, woken bool, err error) {
+	e := l.engine
+	at, takeover, armed := e.next()
+	deadline := int64(l.ticked.Add(tickEvery + tickGive))
+	switch {
+	case e.backlog():
+		deadline, takeover = 1, false // long past: without waiting
+	case armed && int64(at) <= deadline:
+		deadline = max(int64(at), 1) // 0 would be none
+	default:
+		takeover = false
+	}
+	until := deadline
+	if e.plan.schedule != nil {
+		until = min(until, e.plan.schedule.Next())
+	}
+	if l.gather {
+		if err := l.poller.Pause(gatherFor, until); err != nil {
+			return nil, false, err
+		}
+	}
+	if takeover {
+		if !e.planDue(at.Add(planAfter)) {
+			return l.waitForTakeover(deadline)
+		}
+		deadline -= int64(planClear)
+	}
+	if e.plan.schedule != nil {
+		return l.poller.WaitSending(min(deadline, transport.Now()+int64(planFor)), e.plan.schedule)
+	}
+	return l.poller.Wait(deadline)
 }
 
 // waitForTakeover is Wait for a moment at which addresses are to be held.
@@ -178,6 +205,7 @@ const lookOut = transport.AheadWindow + 300*time.Microsecond
 // run either, so what is known of them is as old, and a router must not go by a
 // carrier that is back, or by one that is gone. It returns the time it is then.
 func (l *loop) lookAgain(now vrrp.Instant, late time.Duration) vrrp.Instant {
+	l.engine.endPlan()
 	if late >= stallAfter {
 		l.engine.stall(now, late)
 	}

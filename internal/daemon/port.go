@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"net/netip"
+	"time"
 
 	"vrrpd/internal/netif"
 	"vrrpd/vrrp"
@@ -14,6 +15,8 @@ type wire interface {
 	Receive(*transport.Batch) (packets []transport.Packet, more bool, err error)
 	Queue(src, dst netip.Addr, data []byte)
 	Flush() (sent int, failed []transport.SendError)
+	// Series returns nil if the wire can send nothing by itself.
+	Series(due int64, interval time.Duration, messages []transport.Message) *transport.Series
 	Close() error
 }
 

@@ -142,6 +142,7 @@ func (e *engine) accept(now vrrp.Instant, inst *instance, d vrrp.Datagram, at vr
 	if inst.cfg.Checksum == "auto" && a.Version == vrrp.V3 && inst.id.family == vrrp.IPv4 && (a.Checksum != inst.form || !inst.learned) {
 		// Send what the others understand: the form they send.
 		inst.form, inst.learned, inst.adverts = a.Checksum, true, nil
+		e.endPlan()
 		e.save()
 	}
 	src := d.Src.WithZone("")

@@ -321,6 +321,8 @@ type fakeWire struct {
 	name   string
 	family vrrp.Family
 	fd     int
+	spoil  int // which message of a series cannot be sent, from 1 on
+	line   int // what a series is sent on, a socket that is connected; 0: nothing
 	inbox  []transport.Packet
 	outbox []frame
 	fail   map[int]error // what becomes of the messages of the next Flush
@@ -337,6 +339,16 @@ type frame struct {
 }
 
 func (w *fakeWire) FD() int { return w.fd }
+
+func (w *fakeWire) Series(due int64, interval time.Duration, messages []transport.Message) *transport.Series {
+	if w.line == 0 {
+		return nil
+	}
+	if w.spoil > 0 && len(messages) >= w.spoil {
+		messages[w.spoil-1].Data = make([]byte, 10<<20) // longer than any can be
+	}
+	return transport.NewSeries(w.line, due, interval, messages)
+}
 
 func (w *fakeWire) Receive(*transport.Batch) (packets []transport.Packet, more bool, err error) {
 	if w.broken != nil {

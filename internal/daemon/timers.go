@@ -1,6 +1,11 @@
 package daemon
 
-import "vrrpd/vrrp"
+import (
+	"cmp"
+	"slices"
+
+	"vrrpd/vrrp"
+)
 
 // timers orders instances by the moment their timer fires, and has those whose
 // takeover is due wait in a row of their own: thousands may be due at once.
@@ -26,6 +31,7 @@ func (v timer) before(w timer) bool { return v.at < w.at || v.at == w.at && v.ra
 const (
 	noSlot      = -1 // its timer is not set
 	overdueSlot = -2 // it waits for its takeover
+	plannedSlot = -3 // it is part of a plan
 )
 
 func (t *timers) set(inst *instance, at vrrp.Instant) {
@@ -81,6 +87,36 @@ func (t *timers) firstOverdue() *instance {
 	}
 	t.overdue = nil
 	return nil
+}
+
+// takeAll takes the instances of one kind out of the heap, in the order of their
+// timers.
+func (t *timers) takeAll(which func(*instance) bool) []*instance {
+	var taken []*instance
+	others := t.heap[:0]
+	for _, v := range t.heap {
+		if which(v.inst) {
+			v.inst.slot = noSlot
+			taken = append(taken, v.inst)
+			continue
+		}
+		others = append(others, v)
+	}
+	if len(taken) == 0 {
+		return nil // nothing has moved
+	}
+	clear(t.heap[len(others):])
+	t.heap = others
+	for i := range t.heap {
+		t.heap[i].inst.slot = i
+	}
+	for i := len(t.heap)/2 - 1; i >= 0; i-- {
+		t.move(i, t.heap[i])
+	}
+	slices.SortFunc(taken, func(a, b *instance) int {
+		return cmp.Or(cmp.Compare(a.deadline, b.deadline), cmp.Compare(a.rank, b.rank))
+	})
+	return taken
 }
 
 // first is the instance whose timer is the next in the heap; nil: none is set.

@@ -1,0 +1,214 @@
+package daemon
+
+import (
+	"time"
+
+	"vrrpd/vrrp"
+	"vrrpd/vrrp/transport"
+)
+
+// This file has the advertisements of active routers leave by themselves, while
+// the loop waits (transport.Schedule). As long as nothing else happens they are
+// all the same, and what the routers would do is known beforehand; they are told
+// afterwards, before anything else is done. So a plan is about the waiting
+// alone: whatever happens to a planned router ends it, and for the turn that
+// follows there is none.
+
+const (
+	// planAgain is how long a plan is not made anew, since that goes through
+	// all instances.
+	planAgain = 10 * time.Millisecond
+	// planFor is how long the loop lets a plan go on without a turn: others
+	// (Beat) go by its turns.
+	planFor = 500 * time.Millisecond
+	// planClear is how far ahead of a takeover a plan ends of which something
+	// is due before, or within planAfter: a takeover is waited for in a way of
+	// its own.
+	planClear = 5 * time.Millisecond
+	planAfter = time.Millisecond
+)
+
+// A plan is the instances whose advertisements leave by themselves. Their
+// timers are not among those of the engine meanwhile.
+type plan struct {
+	schedule *transport.Schedule // nil: there is no plan
+	series   [][]*instance       // by series, in the order of the messages
+
+	wanted    bool // an active router has set its timer since
+	made      vrrp.Instant
+	replaying *instance // is told now that its advertisement has left
+	stale     bool      // and did more than that
+}
+
+// plannable reports whether all that an instance will do at its timer is to
+// advertise once more, and it can.
+func (i *instance) plannable() bool {
+	return i.advertisesNext() && i.port != nil && i.port.wire != nil && i.router.Source().IsValid()
+}
+
+// makePlan plans the advertisements of routers that are active, unless there
+// is something better to do soon.
+func (e *engine) makePlan(now vrrp.Instant) {
+	p := &e.plan
+	if at, soon := e.takeoverSoon(now); soon {
+		if e.planDue(at.Add(planAfter)) {
+			e.endPlan()
+		}
+		return
+	}
+	if p.schedule != nil || !p.wanted || now.Sub(p.made) < planAgain || e.crowd || e.stalled || len(e.after) > 0 {
+		return
+	}
+	p.made, p.wanted = now, false
+	type key struct {
+		port     *port
+		interval time.Duration
+	}
+	open := map[key]int{} // the series that more may be added to
+	for _, inst := range e.timers.takeAll((*instance).plannable) {
+		k := key{inst.port, inst.cfg.AdvertInterval}
+		n, ok := open[k]
+		if !ok || inst.deadline > p.series[n][0].deadline.Add(together) {
+			n = len(p.series)
+			p.series = append(p.series, nil)
+			open[k] = n
+		}
+		p.series[n] = append(p.series[n], inst)
+		inst.slot = plannedSlot
+	}
+	var all []*transport.Series
+	for _, members := range p.series {
+		if v := e.seriesOf(members); v != nil {
+			all = append(all, v)
+		}
+	}
+	p.schedule = transport.NewSchedule(together, stallAfter, all...)
+	if len(all) < len(p.series) || len(all) == 0 {
+		e.endPlan()
+	}
+}
+
+// seriesOf makes a series of instances of one port; nil if that cannot be.
+func (e *engine) seriesOf(members []*instance) *transport.Series {
+	first := members[0]
+	var messages []transport.Message
+	for _, inst := range members {
+		frames := inst.frames(inst.router.Priority(), inst.cfg.AdvertInterval)
+		for n, dst := range inst.destinations {
+			messages = append(messages, transport.Message{Src: inst.router.Source(), Dst: dst, Data: frames[n], Mark: inst.beat})
+		}
+	}
+	return first.port.wire.Series(int64(first.deadline), first.cfg.AdvertInterval, messages)
+}
+
+// endPlan has the engine's own timers count again.
+func (e *engine) endPlan() {
+	p := &e.plan
+	if p.schedule == nil {
+		return
+	}
+	for _, members := range p.series {
+		for _, inst := range members {
+			if inst.slot == plannedSlot {
+				inst.slot = noSlot
+				e.timers.set(inst, inst.deadline)
+			}
+		}
+	}
+	clear(p.series)
+	p.schedule, p.series, p.wanted = nil, p.series[:0], true
+}
+
+// followPlan tells the routers what has left. It returns how late something
+// was at most.
+func (e *engine) followPlan() (late time.Duration) {
+	p := &e.plan
+	if p.schedule == nil {
+		return 0
+	}
+	late, stopped := p.schedule.Take(func(series, times, partial int) {
+		for _, inst := range p.series[series] {
+			for range times {
+				e.replay(inst)
+			}
+			// Of a round that was cut short, those whose messages have left.
+			if partial -= len(inst.destinations); partial >= 0 {
+				e.replay(inst)
+			}
+		}
+	})
+	if stopped || p.stale {
+		p.stale = false
+		e.endPlan()
+	}
+	return late
+}
+
+// replay tells a router that its timer has fired, and that its advertisement
+// has left already.
+func (e *engine) replay(inst *instance) {
+	e.plan.replaying = inst
+	e.fire(inst.deadline, inst)
+	e.plan.replaying = nil
+}
+
+// replayed reports whether an action is what was planned.
+func (e *engine) replayed(inst *instance, a vrrp.Action) bool {
+	p := &e.plan
+	switch {
+	case p.replaying != inst:
+	case a.Kind == vrrp.ActionSendAdvert:
+		inst.sent++
+		return true
+	case a.Kind == vrrp.ActionSetTimer:
+		inst.deadline = a.At
+		return true
+	}
+	if a.Kind != vrrp.ActionReport {
+		p.stale = true
+	}
+	return false
+}
+
+// sendPlanned sends what is due of the plan, when packets that came first have
+// been read.
+func (e *engine) sendPlanned(now vrrp.Instant) {
+	if e.planDue(now) {
+		e.plan.schedule.SendDue()
+		e.followPlan()
+	}
+}
+
+// planDue reports whether something of the plan is due.
+func (e *engine) planDue(now vrrp.Instant) bool {
+	return e.plan.schedule != nil && e.plan.schedule.Next() <= int64(now)
+}
+
+// firstTimer returns when the first timer fires, planned or not.
+func (e *engine) firstTimer() (at vrrp.Instant, ok bool) {
+	at, ok = e.timers.next()
+	return e.orPlanned(at, ok)
+}
+
+// due is firstTimer, or a moment before: see next.
+func (e *engine) due() (at vrrp.Instant, ok bool) {
+	at, _, ok = e.next()
+	return e.orPlanned(at, ok)
+}
+
+func (e *engine) orPlanned(at vrrp.Instant, ok bool) (vrrp.Instant, bool) {
+	if e.plan.schedule == nil {
+		return at, ok
+	}
+	if next := vrrp.Instant(e.plan.schedule.Next()); !ok || next < at {
+		return next, true
+	}
+	return at, true
+}
+
+// takeoverSoon reports whether, and when, there may be a takeover so near that
+// the loop waits for little else.
+func (e *engine) takeoverSoon(now vrrp.Instant) (at vrrp.Instant, soon bool) {
+	at, takeover, ok := e.next()
+	return at, ok && takeover && at.Sub(now) < planClear
+}
