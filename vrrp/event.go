@@ -15,6 +15,9 @@ const (
 	EventShutdown
 	// EventTimer says that the time set by ActionSetTimer has come.
 	EventTimer
+	// EventAdvertised says that this has happened Times times to an active router,
+	// and that the advertisement it would have asked for has left each time.
+	EventAdvertised
 	// EventAdvert brings an advertisement that passed Decode and Policy.
 	EventAdvert
 	// EventPriority sets the effective priority (1..254; an owner keeps 255).
@@ -55,6 +58,7 @@ const (
 // An Event is what happened to a router. Which fields count is said at each.
 type Event struct {
 	Kind     EventKind
+	Times    int        // EventAdvertised
 	Advert   Received   // EventAdvert
 	Priority uint8      // EventPriority
 	Reasons  []string   // EventFault, EventHold: one for each cause, for a person to read

@@ -116,6 +116,8 @@ func (r *Router) Step(now Instant, e Event) []Action {
 		r.shutdown(now, e.Now)
 	case EventTimer:
 		r.timer(now)
+	case EventAdvertised:
+		r.advertised(now, e.Times)
 	case EventAdvert:
 		r.advert(now, e.Advert)
 	case EventPriority:
@@ -260,6 +262,16 @@ func (r *Router) timer(now Instant) {
 		r.setTimer(next)
 		r.checkRival(now)
 	}
+}
+
+// advertised is timer for what has happened already.
+func (r *Router) advertised(now Instant, times int) {
+	if r.state != Active || r.leaving != 0 || r.mute != 0 || !r.armed || times <= 0 {
+		return
+	}
+	r.spoke = r.deadline.Add(time.Duration(times-1) * r.cfg.AdvertInterval)
+	r.setTimer(r.spoke.Add(r.cfg.AdvertInterval))
+	r.checkRival(now)
 }
 
 // retry takes over if the down timer fired and nothing holds us back any

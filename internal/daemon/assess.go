@@ -134,6 +134,7 @@ func (e *engine) openPort(p *port) {
 }
 
 func (e *engine) closePort(p *port) {
+	e.endPlan()
 	if p.wire != nil {
 		e.out.unwatch(p.wire)
 		p.wire.Close()

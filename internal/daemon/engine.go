@@ -130,20 +130,15 @@ func (e *engine) settle(now vrrp.Instant, g *group) {
 }
 
 func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {
-	if inst.slot == plannedSlot {
-		if e.replayed(inst, a) {
-			return
-		}
-		if e.plan.replaying == nil {
-			e.endPlan() // a router that is to say something else says it at once
-		}
+	if inst.slot == plannedSlot && e.planCarriesOut(inst, a) {
+		return
 	}
 	switch a.Kind {
 	case vrrp.ActionSendAdvert:
 		e.send(inst, a.Priority, a.Interval)
 	case vrrp.ActionSetTimer:
 		e.timers.set(inst, a.At)
-		e.plan.wanted = e.plan.wanted || inst.router.State() == vrrp.Active
+		e.plan.wanted = e.plan.wanted || inst.plannable()
 	case vrrp.ActionStopTimer:
 		e.timers.stop(inst)
 	case vrrp.ActionHoldAddresses:

@@ -139,14 +139,11 @@ func (l *loop) turn() (stopped bool, err error) {
 	}
 	e.flush(now)
 	e.stalled = e.stalled && !drained && now.Sub(e.stalledAt) < stallMost
-	tick := now.Sub(l.ticked) >= tickEvery-tickGive
-	if woken || tick {
-		e.endPlan() // for these may do whatever
-	}
 	if woken {
+		e.endPlan() // for these may do whatever
 		stopped = l.runRequests(now)
 	}
-	if tick {
+	if now.Sub(l.ticked) >= tickEvery-tickGive {
 		l.ticked = now
 		e.tick(now)
 	}

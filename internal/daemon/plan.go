@@ -18,6 +18,9 @@ const (
 	// planAgain is how long a plan is not made anew, since that goes through
 	// all instances.
 	planAgain = 10 * time.Millisecond
+	// planMore is the same for a plan that there is, when there is more to be
+	// planned.
+	planMore = 200 * time.Millisecond
 	// planFor is how long the loop lets a plan go on without a turn: others
 	// (Beat) go by its turns.
 	planFor = 500 * time.Millisecond
@@ -34,10 +37,10 @@ type plan struct {
 	schedule *transport.Schedule // nil: there is no plan
 	series   [][]*instance       // by series, in the order of the messages
 
-	wanted    bool // an active router has set its timer since
-	made      vrrp.Instant
-	replaying *instance // is told now that its advertisement has left
-	stale     bool      // and did more than that
+	wanted  bool // there is an instance that could be planned, and is not
+	made    vrrp.Instant
+	telling *instance // is told now what has left
+	stale   bool      // one of them did more than set its timer
 }
 
 // plannable reports whether all that an instance will do at its timer is to
@@ -56,9 +59,13 @@ func (e *engine) makePlan(now vrrp.Instant) {
 		}
 		return
 	}
-	if p.schedule != nil || !p.wanted || now.Sub(p.made) < planAgain || e.crowd || e.stalled || len(e.after) > 0 {
+	switch again := now.Sub(p.made); {
+	case !p.wanted || again < planAgain || e.crowd || e.stalled || len(e.after) > 0:
+		return
+	case p.schedule != nil && again < planMore:
 		return
 	}
+	e.endPlan()
 	p.made, p.wanted = now, false
 	type key struct {
 		port     *port
@@ -128,13 +135,12 @@ func (e *engine) followPlan() (late time.Duration) {
 	}
 	late, stopped := p.schedule.Take(func(series, times, partial int) {
 		for _, inst := range p.series[series] {
-			for range times {
-				e.replay(inst)
-			}
+			left := times
 			// Of a round that was cut short, those whose messages have left.
 			if partial -= len(inst.destinations); partial >= 0 {
-				e.replay(inst)
+				left++
 			}
+			e.advertised(inst, left)
 		}
 	})
 	if stopped || p.stale {
@@ -144,28 +150,31 @@ func (e *engine) followPlan() (late time.Duration) {
 	return late
 }
 
-// replay tells a router that its timer has fired, and that its advertisement
-// has left already.
-func (e *engine) replay(inst *instance) {
-	e.plan.replaying = inst
-	e.fire(inst.deadline, inst)
-	e.plan.replaying = nil
+// advertised tells a router what has left.
+func (e *engine) advertised(inst *instance, times int) {
+	if times == 0 {
+		return
+	}
+	inst.sent += uint64(times)
+	e.plan.telling = inst
+	last := inst.deadline.Add(time.Duration(times-1) * inst.cfg.AdvertInterval)
+	e.step(last, inst, vrrp.Event{Kind: vrrp.EventAdvertised, Times: times})
+	e.plan.telling = nil
 }
 
-// replayed reports whether an action is what was planned.
-func (e *engine) replayed(inst *instance, a vrrp.Action) bool {
+// planCarriesOut carries an action of a planned instance out, if it belongs to
+// the plan, and otherwise ends the plan: a router that is to say something else
+// from now on says it at once, which is an action.
+func (e *engine) planCarriesOut(inst *instance, a vrrp.Action) bool {
 	p := &e.plan
 	switch {
-	case p.replaying != inst:
-	case a.Kind == vrrp.ActionSendAdvert:
-		inst.sent++
-		return true
-	case a.Kind == vrrp.ActionSetTimer:
+	case p.telling == inst && a.Kind == vrrp.ActionSetTimer:
 		inst.deadline = a.At
 		return true
-	}
-	if a.Kind != vrrp.ActionReport {
-		p.stale = true
+	case p.telling != nil:
+		p.stale = p.stale || a.Kind != vrrp.ActionReport
+	default:
+		e.endPlan()
 	}
 	return false
 }
