@@ -106,12 +106,11 @@ func (t *timers) takeAll(which func(*instance) bool) []*instance {
 		return nil // nothing has moved
 	}
 	clear(t.heap[len(others):])
-	t.heap = others
-	for i := range t.heap {
-		t.heap[i].inst.slot = i
-	}
-	for i := len(t.heap)/2 - 1; i >= 0; i-- {
-		t.move(i, t.heap[i])
+	t.heap = others[:0]
+	for _, v := range others {
+		v.inst.slot = len(t.heap)
+		t.heap = append(t.heap, v)
+		t.move(v.inst.slot, v)
 	}
 	slices.SortFunc(taken, func(a, b *instance) int {
 		return cmp.Or(cmp.Compare(a.deadline, b.deadline), cmp.Compare(a.rank, b.rank))

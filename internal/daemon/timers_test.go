@@ -21,6 +21,20 @@ func TestTimers(t *testing.T) {
 		switch r.IntN(8) {
 		case 0:
 			q.stop(inst)
+			if r.IntN(20) > 0 {
+				break
+			}
+			taken := q.takeAll(func(i *instance) bool { return i.deadline%3 == 0 })
+			for i, inst := range taken {
+				if inst.slot != noSlot || inst.deadline%3 != 0 || i > 0 && taken[i-1].deadline > inst.deadline {
+					t.Fatal("it is still in, another kind, or not in order")
+				}
+			}
+			for _, v := range q.heap {
+				if v.inst.deadline%3 == 0 {
+					t.Fatal("one was left")
+				}
+			}
 		case 1:
 			if first := q.first(); first != nil {
 				q.postpone(first)
