@@ -372,6 +372,11 @@ func (e *engine) stall(now vrrp.Instant, late time.Duration) {
 // and the interval is kept.
 const together = 500 * time.Microsecond
 
+// advertsAtOnce is how many routers that are active advertise in one turn, at
+// most as many as leave with one system call: thousands that are due together
+// would keep others waiting that were active before (see plan).
+const advertsAtOnce = transport.QueueSize
+
 // takeoversAtOnce is how many backups take over in one turn, as many as leave
 // with one system call. It bounds how long others' advertisements wait.
 const takeoversAtOnce = transport.QueueSize
@@ -386,13 +391,19 @@ func (e *engine) expire(now vrrp.Instant, drained bool) {
 		first.bondsRead = true
 		e.out.readBonds()
 	}
+	more := false
 	if first != nil && first.deadline <= now {
 		until := max(now, first.deadline.Add(together))
+		fired := 0
 		for inst := first; inst != nil && (inst.deadline <= now || inst.deadline <= until && inst.advertisesNext()); inst = e.timers.first() {
 			if inst.router.State() == vrrp.Backup {
 				e.timers.postpone(inst)
 				continue
 			}
+			if more = fired == advertsAtOnce; more {
+				break
+			}
+			fired++
 			e.timers.stop(inst)
 			e.fire(now, inst)
 		}
@@ -400,7 +411,7 @@ func (e *engine) expire(now vrrp.Instant, drained bool) {
 	if e.crowd = false; !drained {
 		return
 	}
-	for range takeoversAtOnce {
+	for n := 0; n < takeoversAtOnce && !more; n++ {
 		inst := e.timers.takeOverdue()
 		if inst == nil {
 			break

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"slices"
 	"time"
 
 	"vrrpd/vrrp"
@@ -20,7 +21,7 @@ const (
 	planAgain = 10 * time.Millisecond
 	// planMore is the same for a plan that there is, when there is more to be
 	// planned.
-	planMore = 200 * time.Millisecond
+	planMore = 50 * time.Millisecond
 	// planFor is how long the loop lets a plan go on without a turn: others
 	// (Beat) go by its turns.
 	planFor = 500 * time.Millisecond
@@ -30,6 +31,9 @@ const (
 	planClear = 5 * time.Millisecond
 	planAfter = time.Millisecond
 )
+
+// seriesMost bounds how long a series keeps others waiting.
+const seriesMost = advertsAtOnce
 
 // A plan is the instances whose advertisements leave by themselves. Their
 // timers are not among those of the engine meanwhile.
@@ -75,7 +79,7 @@ func (e *engine) makePlan(now vrrp.Instant) {
 	for _, inst := range e.timers.takeAll((*instance).plannable) {
 		k := key{inst.port, inst.cfg.AdvertInterval}
 		n, ok := open[k]
-		if !ok || inst.deadline > p.series[n][0].deadline.Add(together) {
+		if !ok || len(p.series[n]) == seriesMost || inst.deadline > p.series[n][0].deadline.Add(together) {
 			n = len(p.series)
 			p.series = append(p.series, nil)
 			open[k] = n
@@ -83,6 +87,9 @@ func (e *engine) makePlan(now vrrp.Instant) {
 		p.series[n] = append(p.series[n], inst)
 		inst.slot = plannedSlot
 	}
+	// Those that have been active for longest keep their pace when thousands
+	// join them: what is first goes first.
+	slices.SortStableFunc(p.series, func(a, b []*instance) int { return a[0].since.Compare(b[0].since) })
 	var all []*transport.Series
 	for _, members := range p.series {
 		if v := e.seriesOf(members); v != nil {

@@ -68,12 +68,14 @@ type Schedule struct {
 	together int64
 	patience int64
 
+	now, boottime int64 // as last read
+
 	late    int64 // the most that anything was late since the last Take
 	stopped bool
 }
 
-// NewSchedule returns a schedule of some series. What is due within together
-// after something that leaves, leaves with it. What is late by patience or by an
+// NewSchedule returns a schedule of some series; of those that are due the first
+// goes first. What is due within together after something that leaves, leaves with it. What is late by patience or by an
 // interval does not leave: then there is more to look at than the time.
 func NewSchedule(together, patience time.Duration, series ...*Series) *Schedule {
 	return &Schedule{series: series, together: int64(together), patience: int64(patience)}
@@ -94,7 +96,10 @@ func (s *Schedule) Next() int64 {
 }
 
 // SendDue sends what is due now, as a WaitSending would.
-func (s *Schedule) SendDue() { s.sendDue(clock(unix.CLOCK_MONOTONIC), clock(unix.CLOCK_BOOTTIME)) }
+func (s *Schedule) SendDue() {
+	s.readClocks()
+	s.sendDue()
+}
 
 // Take calls sent for each series, by its place in NewSchedule, of which
 // something has left since the last Take: as a whole so many times, and after
@@ -163,8 +168,8 @@ func (p *Poller) pollSending(deadline int64, s *Schedule) (n int, errno unix.Err
 		if errno != 0 || n > 0 {
 			break
 		}
-		now := clock(unix.CLOCK_MONOTONIC)
-		if s.sendDue(now, clock(unix.CLOCK_BOOTTIME)); s.stopped || deadline <= now {
+		s.readClocks()
+		if s.sendDue(); s.stopped || deadline <= s.now {
 			break
 		}
 	}
@@ -186,46 +191,63 @@ func (p *Poller) pollRaw(timeout int64) (n int, errno unix.Errno) {
 	return int(r), errno
 }
 
-// sendDue sends what is due, and with it what soon will be.
+// sendDue sends what is due, and with it what soon will be, in the order of the
+// series. While one is sent, which takes long if there are many messages, one
+// before it may have become due: that is the next.
 //
 //go:nosplit
 //go:norace
-func (s *Schedule) sendDue(now, boottime int64) {
-	if s.Next() > now {
+func (s *Schedule) sendDue() {
+	if s.Next() > s.now {
 		return
 	}
-	for _, v := range s.series {
-		late := now - v.due
-		switch {
-		case s.stopped || -late > s.together:
-			continue
-		case late >= s.patience, late >= v.interval:
-			s.stopped = true
+	for i := 0; i < len(s.series) && !s.stopped; i++ {
+		v := s.series[i]
+		if v.due > s.now+s.together {
 			continue
 		}
-		sent := 0
-		for sent < len(v.headers) && !s.stopped {
-			n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(v.fd),
-				uintptr(unsafe.Pointer(&v.headers[sent])), uintptr(len(v.headers)-sent), unix.MSG_DONTWAIT, 0, 0)
-			if errno == 0 {
-				sent += int(n)
-			} else if errno != unix.EINTR {
-				s.stopped = true // which error it is, the next attempt shows
-			}
+		if s.send(v); i > 0 {
+			i = -1
+			s.now = clock(unix.CLOCK_MONOTONIC)
 		}
-		if s.stopped {
-			v.partial = sent
-			continue
-		}
-		for _, m := range v.marks {
-			*(*int64)(unsafe.Pointer(m)) = boottime &^ 1 // its method may be a call
-		}
-		if late > s.late {
-			s.late = late
-		}
-		v.due += v.interval
-		v.times++
 	}
+}
+
+// send sends a series that is due, unless it has been for too long.
+//
+//go:nosplit
+//go:norace
+func (s *Schedule) send(v *Series) {
+	late := s.now - v.due
+	if late >= s.patience || late >= v.interval {
+		s.stopped = true
+		return
+	}
+	sent := 0
+	for sent < len(v.headers) {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(v.fd),
+			uintptr(unsafe.Pointer(&v.headers[sent])), uintptr(len(v.headers)-sent), unix.MSG_DONTWAIT, 0, 0)
+		if errno == 0 {
+			sent += int(n)
+		} else if errno != unix.EINTR {
+			s.stopped, v.partial = true, sent // which error it is, the next attempt shows
+			return
+		}
+	}
+	for _, m := range v.marks {
+		*(*int64)(unsafe.Pointer(m)) = s.boottime &^ 1 // its method may be a call
+	}
+	if late > s.late {
+		s.late = late
+	}
+	v.due += v.interval
+	v.times++
+}
+
+//go:nosplit
+//go:norace
+func (s *Schedule) readClocks() {
+	s.now, s.boottime = clock(unix.CLOCK_MONOTONIC), clock(unix.CLOCK_BOOTTIME)
 }
 
 // clock is what Now is made of, and fails for no clock that there is.

@@ -178,6 +178,21 @@ func TestScheduleTogether(t *testing.T) {
 	}
 }
 
+// What becomes due while something else is sent is next if it stands before it.
+func TestScheduleOrder(t *testing.T) {
+	l := newLine(t)
+	named := func(name string, due int64) *Series {
+		return NewSeries(l.fd, due, ages, []Message{{Data: []byte(name)}})
+	}
+	s := NewSchedule(0, ages, nil...)
+	s.readClocks()
+	s.series = []*Series{named("soon", s.now+1), named("first", s.now-1), named("last", s.now-2)}
+	s.sendDue()
+	if got := fmt.Sprint(l.received(t)); got != "[first soon last]" {
+		t.Error(got)
+	}
+}
+
 // What has arrived, and a call of Wake, come before what is due.
 func TestWaitSendingReportsFirst(t *testing.T) {
 	eachWaitSending(t, func(t *testing.T, p *Poller) {
