@@ -89,7 +89,7 @@ func (e *engine) makePlan(now vrrp.Instant) {
 	}
 	// Those that have been active for longest keep their pace when thousands
 	// join them: what is first goes first.
-	slices.SortStableFunc(p.series, func(a, b []*instance) int { return a[0].since.Compare(b[0].since) })
+	slices.SortStableFunc(p.series, func(a, b []*instance) int { return longest(a).Compare(longest(b)) })
 	var all []*transport.Series
 	for _, members := range p.series {
 		if v := e.seriesOf(members); v != nil {
@@ -100,6 +100,11 @@ func (e *engine) makePlan(now vrrp.Instant) {
 	if len(all) < len(p.series) || len(all) == 0 {
 		e.endPlan()
 	}
+}
+
+// longest is since when the one is active that has been for longest.
+func longest(members []*instance) time.Time {
+	return slices.MinFunc(members, func(a, b *instance) int { return a.since.Compare(b.since) }).since
 }
 
 // seriesOf makes a series of instances of one port; nil if that cannot be.

@@ -311,3 +311,46 @@ func TestPlanBesideTakeover(t *testing.T) {
 		}
 	}
 }
+
+// However many advertise at the same moment, it takes several turns, between
+// which others get theirs.
+func TestAdvertsOfACrowd(t *testing.T) {
+	const n = advertsAtOnce + 10
+	var toml strings.Builder
+	var names []string
+	for i := range n {
+		names = append(names, fmt.Sprintf("i%d", i+1))
+		fmt.Fprintf(&toml, "[instance.i%d]\ninterface = \"eth0\"\nvrid = %d\naddresses = [\"10.0.0.%d/32\"]\n", i+1, i+1, i+1)
+	}
+	s := started(t, toml.String())
+	for s.inst(names[n-1]).router.State() != vrrp.Active {
+		s.fire()
+	}
+	due := s.inst("i1").deadline
+	s.forget()
+	for _, want := range []int{advertsAtOnce, n - advertsAtOnce} {
+		s.fire()
+		if s.now != due || len(s.lines) != want {
+			t.Errorf("%d advertisements %s after they were due, want %d", len(s.lines), s.now.Sub(due), want)
+		}
+		s.forget()
+	}
+	if s.inst("i1").deadline != s.inst(names[n-1]).deadline {
+		t.Error("they are not due together any more")
+	}
+
+	// Planned, those that were active before come first.
+	s.wires["eth0 ipv4"].connect()
+	for _, name := range names {
+		s.inst(name).since = time.Unix(2, 0)
+	}
+	s.inst(names[n-1]).since = time.Unix(1, 0)
+	s.e.makePlan(s.now.Add(planMore))
+	var sizes []int
+	for _, members := range s.e.plan.series {
+		sizes = append(sizes, len(members))
+	}
+	if len(sizes) != 2 || sizes[0] != n-advertsAtOnce || sizes[1] != advertsAtOnce {
+		t.Errorf("the series are of %v", sizes)
+	}
+}
