@@ -26,26 +26,41 @@ func interfaceFault(name string) string {
 // A virtual address while it is checked.
 type virtual struct {
 	Address
-	node *node  // where it stands
-	path string // as in instance.web.addresses[1]
+	s     *section
+	array string // the key of s
+	index int    // in the array
+}
+
+// path is as in instance.web.addresses[1].
+func (v *virtual) path() string { return fmt.Sprintf("%s[%d]", v.s.key(v.array), v.index) }
+
+// node is where the address stands, nil if that is not known.
+func (v *virtual) node() *node { return v.s.node.field(v.array).item(v.index) }
+
+// at reports what is wrong with the address, or doubtful.
+func (v *virtual) at(what, instead string, warning bool) {
+	v.s.at(v.node(), v.path(), what, instead, warning)
 }
 
 // addresses reads an array of addresses. What is wrong is reported and left
 // out; whole is whether nothing was.
 func (b *builder) addresses(s *section, name, iface string) (out []virtual, whole bool) {
 	whole = true
-	n := s.node.field(name)
 	for i, e := range s.elements(name) {
-		v := virtual{node: n.item(i), path: fmt.Sprintf("%s[%d]", s.key(name), i)}
+		v := virtual{s: s, array: name, index: i}
 		v.Interface = iface
 		ok := false
 		switch e := e.(type) {
 		case string:
-			v.Prefix, ok = b.prefix(s, &v, e)
+			var what, instead string
+			if v.Prefix, what, instead = parsePrefix(e); what != "" {
+				v.at(what, instead, false)
+			}
+			ok = what == ""
 		case map[string]any:
 			ok = b.addressTable(s, name, &v, e)
 		default:
-			s.at(v.node, v.path, "it is "+typeName(e)+", must be a string or a table", `write "192.0.2.1/24", or { address = "192.0.2.1/24" }`, false)
+			v.at("it is "+typeName(e)+", must be a string or a table", `write "192.0.2.1/24", or { address = "192.0.2.1/24" }`, false)
 		}
 		if ok {
 			out = append(out, v)
@@ -57,17 +72,20 @@ func (b *builder) addresses(s *section, name, iface string) (out []virtual, whol
 
 // addressTable reads { address = …, interface = …, label = … }.
 func (b *builder) addressTable(s *section, name string, v *virtual, raw map[string]any) bool {
-	n := v.node
+	n := v.node()
 	if n == nil {
 		n = s.place(name)
 	}
-	t := b.open(addressTable, append(append([]string{}, s.path...), name), v.path, n, raw)
+	t := b.open(addressTable, append(append([]string{}, s.path...), name), v.path(), n, raw)
 	ok := t.sure("address")
 	if ok {
-		inner := virtual{node: t.place("address"), path: t.key("address")}
-		v.Prefix, ok = b.prefix(s, &inner, t.text("address"))
+		var what, instead string
+		if v.Prefix, what, instead = parsePrefix(t.text("address")); what != "" {
+			t.fail("address", what, instead)
+		}
+		ok = what == ""
 	}
-	if t.given["interface"] {
+	if t.given("interface") {
 		v.Interface = t.text("interface")
 		if fault := interfaceFault(v.Interface); fault != "" {
 			t.fail("interface", fault, "write the name of an interface")
@@ -90,16 +108,6 @@ func (b *builder) addressTable(s *section, name string, v *virtual, raw map[stri
 		return ok
 	}
 	return false
-}
-
-// prefix reads an address that a host can have.
-func (b *builder) prefix(s *section, v *virtual, text string) (netip.Prefix, bool) {
-	p, what, instead := parsePrefix(text)
-	if what != "" {
-		s.at(v.node, v.path, what, instead, false)
-		return netip.Prefix{}, false
-	}
-	return p, true
 }
 
 // parsePrefix reads ADDRESS/PREFIXLENGTH or ADDRESS. If a host cannot have the

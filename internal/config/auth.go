@@ -11,7 +11,7 @@ const passwordMax = 8
 
 // auth reads the inline table of that name, and the password it leads to.
 func (b *builder) auth(in *instance) {
-	if !in.s.given["auth"] {
+	if !in.s.given("auth") {
 		return
 	}
 	switch {
@@ -21,18 +21,18 @@ func (b *builder) auth(in *instance) {
 		in.s.fail("auth", "RFC 3768 removed authentication, and strict is set", "remove one of the two")
 	}
 	s := b.inner(in.s, authTable, "auth")
-	file, inline := s.there["password_file"], s.there["password"]
+	file, inline := s.there("password_file"), s.there("password")
 	switch {
 	case file && inline:
 		s.fail("password", "both password and password_file are given", "keep password_file")
 	case file:
 		in.PasswordFile = s.text("password_file")
-		if s.given["password_file"] {
+		if s.given("password_file") {
 			in.Password = b.passwordFile(s, in.PasswordFile)
 		}
 	case inline:
 		in.Password = s.text("password")
-		if s.given["password"] {
+		if s.given("password") {
 			if what, instead := passwordFault(in.Password); what != "" {
 				s.fail("password", what, instead)
 			}

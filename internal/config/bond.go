@@ -30,7 +30,7 @@ func (b *builder) bond(name string, s *section) {
 	switch {
 	case s.boolean("manage"):
 		bond.Managed = b.managed(&bond, s)
-	case s.given["manage"] || !s.there["manage"]:
+	case s.given("manage") || !s.there("manage"):
 		s.unmanaged()
 	}
 	b.plan.Bonds = append(b.plan.Bonds, bond)
@@ -76,7 +76,7 @@ func (b *builder) managed(bond *Bond, s *section) *bonding.Managed {
 	m.FailOverMAC = word(s, "fail_over_mac", bonding.ParseFailOverMAC)
 	m.HashPolicy = word(s, "xmit_hash_policy", bonding.ParseHashPolicy)
 	m.LACPRate = word(s, "lacp_rate", bonding.ParseLACPRate)
-	if !s.there["mode"] {
+	if !s.there("mode") {
 		s.fail("mode", "it is missing, and manage needs it", "write mode = "+bondTable.find("mode").example())
 	}
 	if m.Mode == bonding.Mode8023AD {
@@ -96,7 +96,7 @@ func (b *builder) managed(bond *Bond, s *section) *bonding.Managed {
 
 // optional is a value of the file, nil if it is not there.
 func optional[T any](s *section, name string) *T {
-	if v, ok := s.good[name].(T); ok && s.given[name] {
+	if v, ok := s.of(name).value.(T); ok && s.given(name) {
 		return &v
 	}
 	return nil
@@ -105,7 +105,7 @@ func optional[T any](s *section, name string) *T {
 // word is a value of the file as a number, zero if it is not there. Its words
 // are those of the table of keys, which come from the same list.
 func word[E any](s *section, name string, parse func(string) (E, error)) (value E) {
-	if s.given[name] {
+	if s.given(name) {
 		value, _ = parse(s.text(name))
 	}
 	return value
@@ -114,11 +114,11 @@ func word[E any](s *section, name string, parse func(string) (E, error)) (value 
 // bondLinks checks links, and the keys that must agree with them.
 func (b *builder) bondLinks(bond *Bond, m *bonding.Managed, s *section) {
 	switch {
-	case !s.there["links"]:
+	case !s.there("links"):
 		s.fail("links", "it is missing, and manage needs it", "write links = "+bondTable.find("links").example())
-	case s.given["links"] && len(m.Links) == 0:
+	case s.given("links") && len(m.Links) == 0:
 		s.fail("links", "there is none", "name the interfaces of the bond")
-	case s.given["links"] && s.given["min_links"] && bond.MinLinks > len(m.Links):
+	case s.given("links") && s.given("min_links") && bond.MinLinks > len(m.Links):
 		s.fail("min_links", fmt.Sprintf("it is %d, but links are %d: the bond could never be good enough", bond.MinLinks, len(m.Links)), "lower it, or add links")
 	}
 	for i, link := range m.Links {
@@ -139,7 +139,7 @@ func (b *builder) bondLinks(bond *Bond, m *bonding.Managed, s *section) {
 			b.links[link] = bond.Name
 		}
 	}
-	if s.given["primary"] && len(m.Links) > 0 && !slices.Contains(m.Links, m.Primary) {
+	if s.given("primary") && len(m.Links) > 0 && !slices.Contains(m.Links, m.Primary) {
 		instead := "write " + enumerate(m.Links)
 		if near := nearest(m.Primary, m.Links); near != "" {
 			instead = fmt.Sprintf("did you mean %q?", near)
@@ -160,7 +160,7 @@ func (s *section) wholeMilliseconds(names ...string) {
 // monitor: the driver runs one of its two monitors, and without one a bond
 // never fails over.
 func (s *section) monitor(m *bonding.Managed) {
-	mii, arp := s.there["miimon"], s.there["arp_interval"]
+	mii, arp := s.there("miimon"), s.there("arp_interval")
 	switch {
 	case arp && m.Mode != 0 && !m.Mode.TakesARPMonitor():
 		s.fail("arp_interval", fmt.Sprintf("mode %s cannot be monitored by ARP", m.Mode), `write miimon = "100ms" in its place`)
@@ -168,11 +168,11 @@ func (s *section) monitor(m *bonding.Managed) {
 		s.fail("arp_interval", "miimon is set as well, but the kernel runs one monitor only", "remove one of the two")
 	case !mii && !arp:
 		s.fail("miimon", "there is no monitor, neither miimon nor arp_interval: the bond would never notice a dead link", `write miimon = "100ms"`)
-	case arp && !s.there["arp_ip_target"]:
+	case arp && !s.there("arp_ip_target"):
 		s.fail("arp_ip_target", "it is missing, and arp_interval needs it", "write arp_ip_target = "+bondTable.find("arp_ip_target").example())
 	case !arp:
 		for _, name := range []string{"arp_ip_target", "arp_validate"} {
-			if s.given[name] {
+			if s.given(name) {
 				s.fail(name, "it has no effect without arp_interval", "write arp_interval in place of miimon, or remove it")
 			}
 		}
@@ -185,7 +185,7 @@ func (s *section) delays(m *bonding.Managed) {
 	for _, name := range []string{"updelay", "downdelay"} {
 		d := s.duration(name)
 		switch {
-		case s.given[name] && !s.there["miimon"] && s.there["arp_interval"]:
+		case s.given(name) && !s.there("miimon") && s.there("arp_interval"):
 			s.fail(name, "it is counted in polls of miimon, which is not set", "remove it, or write miimon in place of arp_interval")
 		case m.MIIMon != nil && d%*m.MIIMon != 0 && d%time.Millisecond == 0:
 			down := d.Truncate(*m.MIIMon)
@@ -199,7 +199,7 @@ func (s *section) delays(m *bonding.Managed) {
 func (s *section) targets(m *bonding.Managed) {
 	list := s.texts("arp_ip_target")
 	switch n := len(list); {
-	case s.given["arp_ip_target"] && n == 0 && s.there["arp_interval"]:
+	case s.given("arp_ip_target") && n == 0 && s.there("arp_interval"):
 		s.fail("arp_ip_target", "there is none", "write at least one, such as "+bondTable.find("arp_ip_target").example())
 	case n > targetMax:
 		s.fail("arp_ip_target", fmt.Sprintf("these are %d", n), fmt.Sprintf("write at most %d", targetMax))
@@ -242,7 +242,7 @@ func (s *section) modeOptions(m *bonding.Managed) {
 		{"xmit_hash_policy", in(bonding.ModeBalanceXOR, bonding.Mode8023AD, bonding.ModeBalanceTLB), false},
 	} {
 		switch {
-		case option.known || !s.given[option.name]:
+		case option.known || !s.given(option.name):
 		case option.refused:
 			s.fail(option.name, fmt.Sprintf("it does not exist in mode %s", m.Mode), "remove it")
 		default:

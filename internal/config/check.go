@@ -23,9 +23,9 @@ func (b *builder) check(name string, s *section) {
 		Initial:  map[string]healthcheck.Verdict{"passing": healthcheck.Passing, "failing": healthcheck.Failing}[s.text("initial")],
 	}
 	switch {
-	case !s.there["timeout"]:
+	case !s.there("timeout"):
 		c.Timeout = c.Interval
-	case s.given["timeout"] && s.sure("interval") && c.Timeout > c.Interval:
+	case s.given("timeout") && s.sure("interval") && c.Timeout > c.Interval:
 		s.warn("timeout", fmt.Sprintf("it is longer than the interval, so a run that takes long skips others: fall = %d can take %s", c.Fall, duration(longest(c))),
 			"write at most "+quoted(c.Interval)+", or a longer interval")
 	}
@@ -36,13 +36,13 @@ func (b *builder) check(name string, s *section) {
 	default:
 		b.probe(&c, s, kind)
 		for _, k := range commandKeys {
-			if s.there[k] {
+			if s.there(k) {
 				s.fail(k, "it is about commands, and this check runs none", "remove it")
 			}
 		}
 	}
 	if c.Number() {
-		if s.given["weight"] {
+		if s.given("weight") {
 			s.fail("weight", "the number in the file is the weight", "remove it")
 		}
 		if c.Initial != healthcheck.Unknown {
@@ -78,7 +78,7 @@ func (b *builder) kind(name string, s *section) *probeKind {
 		}
 	}
 	for _, k := range keys { // those that a line which cannot be read was meant to set
-		damaged = damaged || s.there[k] && !slices.Contains(there, k)
+		damaged = damaged || s.there(k) && !slices.Contains(there, k)
 	}
 	switch {
 	case len(there) == 0 && damaged:
@@ -91,7 +91,7 @@ func (b *builder) kind(name string, s *section) *probeKind {
 	for _, k := range there[1:] {
 		s.r.report(s.r.src.doc, s.place(k).key, s.key(k), "the check has "+there[0]+" already", "remove one, or write another [check.NAME]", false)
 	}
-	if !s.given[there[0]] {
+	if !s.given(there[0]) {
 		return nil
 	}
 	return kinds[there[0]]
@@ -106,7 +106,7 @@ func (b *builder) command(c *Check, s *section) {
 		c.WarningWeight, c.UnknownGrace = s.integer("warning_weight"), s.duration("unknown_grace")
 	} else if s.sure("contract") {
 		for _, k := range []string{"warning_weight", "unknown_grace"} {
-			if s.there[k] {
+			if s.there(k) {
 				s.fail(k, "only the contract nagios knows of that", `write contract = "nagios", or remove it`)
 			}
 		}
@@ -126,14 +126,14 @@ func longest(c Check) (d duration) {
 
 // runAs finds the identity a check runs as, and reports whether it could.
 func (b *builder) runAs(c *Check, s *section) bool {
-	if !s.given["user"] {
-		if b.env.DefaultUser != nil && !s.there["user"] {
+	if !s.given("user") {
+		if b.env.DefaultUser != nil && !s.there("user") {
 			c.RunAs = b.env.DefaultUser()
 		}
 		if c.RunAs != nil {
 			c.User = c.RunAs.User
 		}
-		return !s.there["user"]
+		return !s.there("user")
 	}
 	if c.User == "" {
 		s.fail("user", "it is empty", `name a user of this host, such as "nobody"`)
@@ -158,7 +158,7 @@ type refusal struct {
 
 func (p *refusal) report(s *section) {
 	switch {
-	case p.user && s.given["user"]:
+	case p.user && s.given("user"):
 		s.fail("user", p.what, p.instead)
 	case p.item >= 0 && s.node.field("command").item(p.item) != nil:
 		s.failItem("command", p.item, p.what, p.instead)

@@ -16,13 +16,13 @@ func (r probeReader) http() probe.HTTP {
 		URL: r.text("url"), UnixSocket: r.text("unix_socket"), Body: r.text("body"), Host: r.text("host"),
 		TLS: r.tls(), Source: r.address("source"), Device: r.text("device"),
 	}
-	if r.given["method"] {
+	if r.given("method") {
 		p.Method = r.text("method")
 	}
-	if r.given["status"] {
+	if r.given("status") {
 		p.Status = r.statuses()
 	}
-	headers, _ := r.good["headers"].(map[string]any)
+	headers := r.table("headers")
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		value, ok := headers[name].(string)
 		if !ok {

@@ -47,7 +47,7 @@ func (b *builder) instance(name string, s *section) {
 		StartDelay:     s.duration("start_delay"),
 		Strict:         s.boolean("strict"),
 	}}
-	if s.given["interface"] {
+	if s.given("interface") {
 		if fault := interfaceFault(in.Interface); fault != "" {
 			s.fail("interface", fault, "write the name of an interface, at most 15 bytes")
 			in.Interface = ""
@@ -83,7 +83,7 @@ func (b *builder) lease(in *instance) {
 	default:
 		in.Lease = s.duration("lease")
 		switch {
-		case !s.given["lease"] || !s.sure("advert_interval"):
+		case !s.given("lease") || !s.sure("advert_interval"):
 		case in.Lease%time.Second != 0:
 			s.fail("lease", "the kernel counts in whole seconds", "write "+quoted(in.Lease.Truncate(time.Second)+time.Second))
 		case in.Lease < least:
@@ -108,7 +108,7 @@ func wholeSeconds(d time.Duration) time.Duration {
 // interval checks advert_interval, whose limits depend on the version.
 func (b *builder) interval(in *instance) {
 	s, d := in.s, in.AdvertInterval
-	if !s.given["advert_interval"] || !s.sure("version") {
+	if !s.given("advert_interval") || !s.sure("version") {
 		return
 	}
 	shown := quoteShort(duration(d).String())
@@ -132,19 +132,19 @@ func (b *builder) virtuals(in *instance) {
 	for _, v := range in.extra {
 		in.Extra = append(in.Extra, v.Address)
 	}
-	if s.given["addresses"] && len(s.elements("addresses")) == 0 {
+	if s.given("addresses") && len(s.elements("addresses")) == 0 {
 		s.fail("addresses", "there is none", `write at least one, such as ["192.0.2.1/24"]`)
 	}
 	if len(addresses) == 0 {
 		return
 	}
 	in.IPv6 = addresses[0].Prefix.Addr().Is6()
-	in.families = s.given["addresses"]
+	in.families = s.given("addresses")
 	for _, v := range addresses {
 		in.Addresses = append(in.Addresses, v.Address)
 		if v.Prefix.Addr().Is6() != in.IPv6 {
 			in.families = false
-			s.at(v.node, v.path, fmt.Sprintf("it is %s, the first address is %s", family(!in.IPv6), family(in.IPv6)),
+			v.at(fmt.Sprintf("it is %s, the first address is %s", family(!in.IPv6), family(in.IPv6)),
 				"move it to an instance of its own, or to extra_addresses", false)
 		}
 	}
@@ -154,22 +154,22 @@ func (b *builder) virtuals(in *instance) {
 	}
 	if in.families && len(addresses) > limit {
 		v := addresses[limit]
-		s.at(v.node, v.path, fmt.Sprintf("an advertisement can list %d %s addresses, these are %d", limit, family(in.IPv6), len(addresses)),
+		v.at(fmt.Sprintf("an advertisement can list %d %s addresses, these are %d", limit, family(in.IPv6), len(addresses)),
 			"put the others in extra_addresses", false)
 	}
 	if in.IPv6 && in.families && whole && in.Version == 3 && s.sure("version") && !addresses[0].Prefix.Addr().IsLinkLocalUnicast() {
 		what := "the first IPv6 address is not link-local, as RFC 9568 demands"
 		if in.Strict {
-			s.at(addresses[0].node, addresses[0].path, what, `begin with one such as "fe80::1/64"`, false)
+			addresses[0].at(what, `begin with one such as "fe80::1/64"`, false)
 		} else {
-			s.at(addresses[0].node, addresses[0].path, what+"; a strict peer drops the advertisements", `begin with one such as "fe80::1/64"`, true)
+			addresses[0].at(what+"; a strict peer drops the advertisements", `begin with one such as "fe80::1/64"`, true)
 		}
 	}
 }
 
 // unicast reads the inline table of that name.
 func (b *builder) unicast(in *instance) {
-	if !in.s.given["unicast"] {
+	if !in.s.given("unicast") {
 		return
 	}
 	s := b.inner(in.s, unicastTable, "unicast")
@@ -178,7 +178,7 @@ func (b *builder) unicast(in *instance) {
 	if in.Strict {
 		in.s.fail("unicast", "RFC 9568 knows multicast only, and strict is set", "remove one of the two")
 	}
-	if s.given["source"] {
+	if s.given("source") {
 		u.Source = b.peer(in, s, s.place("source"), s.key("source"), s.text("source"))
 	}
 	for i, text := range s.texts("peers") {
@@ -196,14 +196,14 @@ func (b *builder) unicast(in *instance) {
 		}
 	}
 	switch n := len(s.texts("peers")); {
-	case s.given["peers"] && n == 0:
+	case s.given("peers") && n == 0:
 		s.fail("peers", "there is none", "write the addresses of the other nodes, or remove unicast")
 	case n > 255:
 		s.fail("peers", fmt.Sprintf("these are %d", n), "write at most 255")
 	}
 	if in.IPv6 && in.families && u.MinTTL > 64 {
 		at, shown := in.s.place("unicast"), in.s.key("unicast")
-		if s.given["min_ttl"] {
+		if s.given("min_ttl") {
 			at, shown = s.place("min_ttl"), s.key("min_ttl")
 		}
 		s.at(at, shown, fmt.Sprintf("min_ttl is %d, but keepalived sends IPv6 unicast with hop limit 64", u.MinTTL), "write min_ttl = 64 if a peer runs keepalived", true)
@@ -212,8 +212,7 @@ func (b *builder) unicast(in *instance) {
 
 // inner opens a table within an instance.
 func (b *builder) inner(outer *section, spec *table, name string) *section {
-	raw, _ := outer.good[name].(map[string]any)
-	return b.open(spec, append(slices.Clone(outer.path), name), outer.key(name), outer.place(name), raw)
+	return b.open(spec, append(slices.Clone(outer.path), name), outer.key(name), outer.place(name), outer.table(name))
 }
 
 // peer reads the address of a node. The zero Addr: it has been reported.
@@ -265,7 +264,7 @@ func (b *builder) contradictions(in *instance) {
 	if in.families && in.IPv6 && in.Version == 2 && s.sure("version") {
 		s.fail("version", "version 2 knows IPv4 only, the addresses are IPv6", "write version = 3")
 	}
-	if s.given["checksum"] && in.Checksum != "auto" {
+	if s.given("checksum") && in.Checksum != "auto" {
 		switch {
 		case s.sure("version") && in.Version == 2:
 			s.fail("checksum", "version 2 has one form of checksum only", "remove it")

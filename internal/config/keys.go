@@ -1,6 +1,7 @@
 package config
 
 import (
+	"sync"
 	"time"
 
 	"vrrpd/bonding"
@@ -74,13 +75,24 @@ type table struct {
 	name  string // "instance.NAME"; an inline table is "instance.NAME.unicast"
 	about string
 	keys  []key
+
+	once     sync.Once
+	defaults []found // of each key, made once
+}
+
+// index is where a key stands in the table, -1 if it has none of that name.
+func (t *table) index(name string) int {
+	for i := range t.keys {
+		if t.keys[i].name == name {
+			return i
+		}
+	}
+	return -1
 }
 
 func (t *table) find(name string) *key {
-	for i := range t.keys {
-		if t.keys[i].name == name {
-			return &t.keys[i]
-		}
+	if i := t.index(name); i >= 0 {
+		return &t.keys[i]
 	}
 	return nil
 }

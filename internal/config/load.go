@@ -237,15 +237,12 @@ func (b *builder) name(name, shown string, n *node) bool {
 	return ok
 }
 
-// resolve finds a reference to a named table. It complains, with the nearest
-// name, unless something that could not be read may be what is missing.
-func (b *builder) resolve(kinds []string, known []string, name string, fail func(what, instead string)) bool {
-	if slices.Contains(known, name) {
-		return true
-	}
+// missing complains about a reference to a named table that is not there, with
+// the nearest name, unless something that could not be read may be that table.
+func (b *builder) missing(kinds []string, known []string, name string, fail func(what, instead string)) {
 	for _, kind := range kinds {
-		if b.src.damagedAt([]string{kind, name}) {
-			return false
+		if b.src.damagedAt([]string{kind}, name) {
+			return
 		}
 	}
 	what := fmt.Sprintf("there is no %s %s", strings.Join(kinds, " or "), quoteShort(name))
@@ -254,5 +251,4 @@ func (b *builder) resolve(kinds []string, known []string, name string, fail func
 		instead = fmt.Sprintf("did you mean %q?", near)
 	}
 	fail(what, instead)
-	return false
 }

@@ -118,7 +118,7 @@ var probeKinds = []probeKind{
 // route is told a prefix from an address by its slash.
 func (r probeReader) route() probe.Route {
 	p := probe.Route{Via: r.address("via"), Device: r.text("device")}
-	if r.given["table"] {
+	if r.given("table") {
 		p.Table = r.integer("table")
 	}
 	to := r.text("to")
@@ -144,7 +144,8 @@ type probeReader struct {
 
 // probe takes over the key of a kind.
 func (b *builder) probe(c *Check, s *section, kind *probeKind) {
-	raw, isTable := s.good[kind.key].(map[string]any)
+	raw := s.table(kind.key)
+	isTable := raw != nil
 	if !isTable {
 		raw = map[string]any{kind.main: s.text(kind.key)}
 	}

@@ -30,7 +30,7 @@ func (b *builder) notify(s *section) {
 		Conditions:      s.boolean("conditions"),
 	})
 	b.notified = append(b.notified, s)
-	if s.given["command"] {
+	if s.given("command") {
 		if problem := b.vet(s.texts("command"), nil, true); problem != nil {
 			problem.report(s)
 		}
@@ -41,15 +41,17 @@ func (b *builder) notify(s *section) {
 func (b *builder) relations() {
 	b.uniqueRouters()
 	b.uniqueAddresses()
+	checks := slices.Sorted(maps.Keys(b.checks))
+	b.plan.Instances = slices.Grow(b.plan.Instances, len(b.order))
 	for _, in := range b.order {
-		b.track(in)
+		b.track(in, checks)
 		b.overBond(in)
 		b.plan.Instances = append(b.plan.Instances, in.Instance)
 	}
 	b.members()
 	b.listeners()
 	unsure := len(b.order) == 0 || b.src.damagedIn([]string{"instance"}) ||
-		slices.ContainsFunc(b.order, func(in *instance) bool { return in.s.there["track"] && !in.s.given["track"] })
+		slices.ContainsFunc(b.order, func(in *instance) bool { return in.s.there("track") && !in.s.given("track") })
 	for _, c := range b.plan.Checks {
 		if !b.tracked[c.Name] && !unsure {
 			n := b.src.doc.root.field("check").field(c.Name)
@@ -68,7 +70,7 @@ func (b *builder) uniqueRouters() {
 		v6    bool
 		vrid  uint8
 	}
-	seen := map[router]*instance{}
+	seen := make(map[router]*instance, len(b.order))
 	for _, in := range b.order {
 		if in.Interface == "" || in.VRID == 0 || !in.families {
 			continue
@@ -88,7 +90,7 @@ func (b *builder) uniqueAddresses() {
 		iface string
 		addr  netip.Addr
 	}
-	seen := map[spot]*instance{}
+	seen := make(map[spot]*instance, len(b.order))
 	for _, in := range b.order {
 		for _, v := range slices.Concat(in.addresses, in.extra) {
 			where := spot{v.Interface, v.Prefix.Addr()}
@@ -97,19 +99,18 @@ func (b *builder) uniqueAddresses() {
 			case v.Interface == "":
 				continue
 			case other == in:
-				in.s.at(v.node, v.path, where.addr.String()+" is given twice", "remove one", false)
+				v.at(where.addr.String()+" is given twice", "remove one", false)
 			case other != nil:
-				in.s.at(v.node, v.path, fmt.Sprintf("instance %s has %s on %s already", other.Name, where.addr, where.iface), "remove one", false)
+				v.at(fmt.Sprintf("instance %s has %s on %s already", other.Name, where.addr, where.iface), "remove one", false)
 			}
 			seen[where] = in
 		}
 	}
 }
 
-// track resolves the checks an instance follows.
-func (b *builder) track(in *instance) {
+// track resolves the checks an instance follows, out of those there are.
+func (b *builder) track(in *instance, known []string) {
 	s := in.s
-	known := slices.Sorted(maps.Keys(b.checks))
 	seen := map[string]bool{}
 	for i, e := range s.elements("track") {
 		at, shown := s.node.field("track").item(i), fmt.Sprintf("%s[%d]", s.key("track"), i)
@@ -127,8 +128,8 @@ func (b *builder) track(in *instance) {
 			if !ts.sure("check") {
 				continue
 			}
-			t.Check, t.Weight, own = ts.text("check"), ts.integer("weight"), ts.there["weight"]
-			t.WarningWeight, ownWarning = ts.integer("warning_weight"), ts.there["warning_weight"]
+			t.Check, t.Weight, own = ts.text("check"), ts.integer("weight"), ts.there("weight")
+			t.WarningWeight, ownWarning = ts.integer("warning_weight"), ts.there("warning_weight")
 			b.ownWeights(ts)
 			at, shown = ts.place("check"), ts.key("check")
 		default:
@@ -136,7 +137,9 @@ func (b *builder) track(in *instance) {
 			continue
 		}
 		b.tracked[t.Check] = true
-		if !b.resolve([]string{"check"}, known, t.Check, func(what, instead string) { s.at(at, shown, what, instead, false) }) {
+		c, ok := b.checks[t.Check]
+		if !ok {
+			b.missing([]string{"check"}, known, t.Check, func(what, instead string) { s.at(at, shown, what, instead, false) })
 			continue
 		}
 		if seen[t.Check] {
@@ -144,7 +147,6 @@ func (b *builder) track(in *instance) {
 			continue
 		}
 		seen[t.Check] = true
-		c := b.checks[t.Check]
 		if !own {
 			t.Weight = c.Weight
 		}
@@ -163,9 +165,9 @@ func (b *builder) ownWeights(ts *section) {
 	c, ok := b.checks[ts.text("check")]
 	switch {
 	case !ok:
-	case c.Number() && ts.there["weight"]:
+	case c.Number() && ts.there("weight"):
 		ts.fail("weight", "the number in the file of check "+c.Name+" is the weight", "remove it")
-	case c.Contract != healthcheck.Nagios && ts.there["warning_weight"]:
+	case c.Contract != healthcheck.Nagios && ts.there("warning_weight"):
 		ts.fail("warning_weight", "check "+c.Name+" knows of no warnings", `write contract = "nagios" in the check, or remove it`)
 	}
 }
@@ -191,12 +193,14 @@ func (b *builder) members() {
 	in := map[string]string{}
 	for _, g := range b.groups {
 		s := g.s
-		if s.given["instances"] && len(g.Instances) == 0 {
+		if s.given("instances") && len(g.Instances) == 0 {
 			s.fail("instances", "there is none", "name the members, or remove the group")
 		}
 		var first *instance
 		for i, name := range g.Instances {
-			if !b.resolve([]string{"instance"}, known, name, func(what, instead string) { s.failItem("instances", i, what, instead) }) {
+			member := b.instances[name]
+			if member == nil {
+				b.missing([]string{"instance"}, known, name, func(what, instead string) { s.failItem("instances", i, what, instead) })
 				continue
 			}
 			if other, taken := in[name]; taken {
@@ -208,7 +212,6 @@ func (b *builder) members() {
 				continue
 			}
 			in[name] = g.Name
-			member := b.instances[name]
 			if first == nil {
 				first = member
 			}
@@ -238,21 +241,25 @@ func (b *builder) alike(s *section, i int, first, member *instance) {
 // listeners resolves whose changes the notify commands are run after.
 func (b *builder) listeners() {
 	known := slices.Sorted(maps.Keys(b.instances))
+	groups := map[string]bool{}
 	for _, g := range b.groups {
 		known = append(known, g.Name)
+		groups[g.Name] = true
 	}
 	for _, s := range b.notified {
-		if s.given["instances"] && len(s.texts("instances")) == 0 {
+		if s.given("instances") && len(s.texts("instances")) == 0 {
 			s.fail("instances", "there is none", "remove it, to mean all")
 		}
+		seen := map[string]bool{}
 		for i, name := range s.texts("instances") {
 			fail := func(what, instead string) { s.failItem("instances", i, what, instead) }
-			if !b.resolve([]string{"instance", "group"}, known, name, fail) {
-				continue
-			}
-			if slices.Contains(s.texts("instances")[:i], name) {
+			switch {
+			case b.instances[name] == nil && !groups[name]:
+				b.missing([]string{"instance", "group"}, known, name, fail)
+			case seen[name]:
 				fail(fmt.Sprintf("%s is named twice", name), "remove one")
 			}
+			seen[name] = true
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"slices"
 	"sort"
 	"strings"
 	"unicode/utf8"
@@ -82,7 +81,6 @@ type document struct {
 	lines      []int // offset of each line
 	root       *node
 	statements []statement
-	keys       [][]string // every key and header in order, as toml.MetaData.Keys
 }
 
 // position converts an offset to a line and a column, both from 1.
@@ -105,7 +103,7 @@ func (d *document) lineRange(at int) (start, end int) {
 // scan indexes a file. It never fails: what it cannot read is a statement with
 // a fault, and it goes on at the next line that can be the start of one.
 func scan(src string) *document {
-	d := &document{src: src, lines: []int{0}, root: &node{}}
+	d := &document{src: src, lines: make([]int, 1, 1+strings.Count(src, "\n")), root: &node{}}
 	for i := range len(src) {
 		if src[i] == '\n' {
 			d.lines = append(d.lines, i+1)
@@ -126,8 +124,25 @@ type scanner struct {
 	table   *node    // the table keys go to now
 	path    []string // its path
 	section int
-	open    []int // offsets of the brackets that are open
-	token   int   // end of the last token
+	parts   []part // of the last key
+	open    []int  // offsets of the brackets that are open
+	token   int    // end of the last token
+}
+
+// A part is one part of a dotted key, and where it stands.
+type part struct {
+	name string
+	at   int
+}
+
+// below is the path of a key below a table.
+func below(table []string, parts []part) []string {
+	path := make([]string, 0, len(table)+len(parts))
+	path = append(path, table...)
+	for _, p := range parts {
+		path = append(path, p.name)
+	}
+	return path
 }
 
 func (s *scanner) peek() byte {
@@ -210,7 +225,8 @@ func (s *scanner) header() ([]string, *fault) {
 		s.pos++
 		closing = "]]"
 	}
-	names, offsets, f := s.dotted()
+	f := s.dotted()
+	names := below(nil, s.parts)
 	if f != nil {
 		return names, f
 	}
@@ -219,14 +235,13 @@ func (s *scanner) header() ([]string, *fault) {
 			instead: "write " + strings.Repeat("[", len(closing)) + keyPath(names) + closing}
 	}
 	s.pos += len(closing)
-	s.doc.keys = append(s.doc.keys, names)
 	t := s.doc.root
-	last := len(names) - 1
-	for i, name := range names[:last] {
-		t = t.child(name, offsets[i], start).latest()
+	around, last := s.parts[:len(names)-1], s.parts[len(names)-1]
+	for _, p := range around {
+		t = t.child(p.name, p.at, start).latest()
 	}
-	fresh := t.field(names[last]) == nil
-	t = t.child(names[last], offsets[last], start)
+	fresh := t.field(last.name) == nil
+	t = t.child(last.name, last.at, start)
 	switch {
 	case closing == "]]":
 		t.tables = true
@@ -234,9 +249,9 @@ func (s *scanner) header() ([]string, *fault) {
 		t.items = append(t.items, item)
 		t = item
 	case t.header || t.tables:
-		t = &node{key: offsets[last], value: start} // given twice: the parser says so; the first keeps its positions
+		t = &node{key: last.at, value: start} // given twice: the parser says so; the first keeps its positions
 	case !fresh:
-		t.key, t.value = offsets[last], start // known from [a.b.c] so far: its own header is the better place
+		t.key, t.value = last.at, start // known from [a.b.c] so far: its own header is the better place
 	}
 	t.header = true
 	s.table, s.path = t, names
@@ -245,51 +260,53 @@ func (s *scanner) header() ([]string, *fault) {
 
 // assignment reads `key = value`.
 func (s *scanner) assignment() ([]string, *fault) {
-	names, offsets, f := s.dotted()
-	path := slices.Concat(s.path, names)
+	f := s.dotted()
+	path := below(s.path, s.parts)
 	if f != nil {
 		return path, f
 	}
 	if s.peek() != '=' {
 		rest := s.restOfLine()
-		f := &fault{at: offsets[0], what: "there is no = behind the key"}
-		if f.instead = "write " + keyPath(names) + " = …"; rest != "" {
-			f.instead = "write " + keyPath(names) + " = " + literal(rest)
+		f := &fault{at: s.parts[0].at, what: "there is no = behind the key"}
+		own := keyPath(path[len(s.path):])
+		if f.instead = "write " + own + " = …"; rest != "" {
+			f.instead = "write " + own + " = " + literal(rest)
 		}
 		return path, f
 	}
 	s.pos++
 	s.token = s.pos
 	s.blank(false)
-	s.doc.keys = append(s.doc.keys, path)
 	n := s.table
-	for i, name := range names {
-		n = n.latest().child(name, offsets[i], s.pos)
+	for _, p := range s.parts {
+		n = n.latest().child(p.name, p.at, s.pos)
 	}
 	if n.value != s.pos { // given twice
 		n = &node{}
 	}
 	n.value = s.pos
-	return path, s.value(n, path)
+	return path, s.value(n)
 }
 
-// dotted reads a key: bare and quoted parts with dots between them.
-func (s *scanner) dotted() (names []string, offsets []int, f *fault) {
+// dotted reads a key into s.parts: bare and quoted parts with dots between
+// them.
+func (s *scanner) dotted() *fault {
+	s.parts = s.parts[:0]
 	for {
 		s.blank(false)
 		start := s.pos
 		name, f := s.name()
 		if f != nil {
-			return names, offsets, f
+			return f
 		}
-		names, offsets = append(names, name), append(offsets, start)
-		if len(names) > maxParts {
-			return names, offsets, &fault{at: start, what: "the key has too many parts", instead: "see the reference", unsafe: true}
+		s.parts = append(s.parts, part{name, start})
+		if len(s.parts) > maxParts {
+			return &fault{at: start, what: "the key has too many parts", instead: "see the reference", unsafe: true}
 		}
 		s.token = s.pos
 		s.blank(false)
 		if s.peek() != '.' {
-			return names, offsets, nil
+			return nil
 		}
 		s.pos++
 	}

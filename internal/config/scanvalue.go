@@ -2,14 +2,13 @@ package config
 
 import (
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
 // value reads any value, whose position n holds already.
-func (s *scanner) value(n *node, path []string) *fault {
+func (s *scanner) value(n *node) *fault {
 	defer func() { s.token = max(s.token, s.pos) }()
 	switch {
 	case s.at(`"""`):
@@ -21,9 +20,9 @@ func (s *scanner) value(n *node, path []string) *fault {
 	case '"', '\'':
 		return s.line()
 	case '[':
-		return s.array(n, path)
+		return s.array(n)
 	case '{':
-		return s.inline(n, path)
+		return s.inline(n)
 	}
 	return s.bare()
 }
@@ -77,7 +76,7 @@ func (s *scanner) tooDeep() *fault {
 	return &fault{at: s.pos, what: "values are nested too deeply", instead: "see the reference", unsafe: true}
 }
 
-func (s *scanner) array(n *node, path []string) *fault {
+func (s *scanner) array(n *node) *fault {
 	if f := s.tooDeep(); f != nil {
 		return f
 	}
@@ -96,7 +95,7 @@ func (s *scanner) array(n *node, path []string) *fault {
 		}
 		item := &node{key: s.pos, value: s.pos}
 		n.items = append(n.items, item)
-		if f := s.value(item, path); f != nil {
+		if f := s.value(item); f != nil {
 			return f
 		}
 		s.blank(true)
@@ -112,7 +111,7 @@ func (s *scanner) array(n *node, path []string) *fault {
 	}
 }
 
-func (s *scanner) inline(n *node, path []string) *fault {
+func (s *scanner) inline(n *node) *fault {
 	if f := s.tooDeep(); f != nil {
 		return f
 	}
@@ -128,7 +127,7 @@ func (s *scanner) inline(n *node, path []string) *fault {
 		if s.pos >= len(s.src) {
 			return s.unclosed(start, "inline table", "}")
 		}
-		if f := s.pair(n, path); f != nil {
+		if f := s.pair(n); f != nil {
 			return f
 		}
 		line := s.lineEnd(s.token)
@@ -146,22 +145,19 @@ func (s *scanner) inline(n *node, path []string) *fault {
 }
 
 // pair reads one `key = value` of an inline table.
-func (s *scanner) pair(n *node, path []string) *fault {
-	names, offsets, f := s.dotted()
-	if f != nil {
+func (s *scanner) pair(n *node) *fault {
+	if f := s.dotted(); f != nil {
 		return f
 	}
 	if s.peek() != '=' {
-		return &fault{at: offsets[0], what: "there is no = behind the key", instead: "write " + keyPath(names) + " = …"}
+		return &fault{at: s.parts[0].at, what: "there is no = behind the key", instead: "write " + keyPath(below(nil, s.parts)) + " = …"}
 	}
 	s.pos++
 	s.blank(false)
-	path = slices.Concat(path, names)
-	s.doc.keys = append(s.doc.keys, path)
-	for i, name := range names {
-		n = n.child(name, offsets[i], s.pos)
+	for _, p := range s.parts {
+		n = n.child(p.name, p.at, s.pos)
 	}
-	return s.value(n, path)
+	return s.value(n)
 }
 
 func (s *scanner) close() {

@@ -2,11 +2,9 @@ package config
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/BurntSushi/toml"
@@ -36,32 +34,34 @@ type section struct {
 	shown string   // of the table, as in messages: it has indexes too
 	node  *node
 	raw   map[string]any
-	good  map[string]any  // right values and defaults, by key
-	given map[string]bool // right values that stand in the file
-	there map[string]bool // keys that stand in the file, right or not
+	found []found // of the keys of spec, in their order
 }
 
 // open reads a table: types, ranges and choices of its keys, unknown keys,
 // missing ones. The rest is up to the caller.
 func (r *reader) open(spec *table, path []string, shown string, n *node, raw map[string]any) *section {
-	s := &section{r: r, spec: spec, path: path, shown: shown, node: n, raw: raw,
-		good: map[string]any{}, given: map[string]bool{}, there: map[string]bool{}}
-	for name := range raw {
-		s.there[name] = true
-	}
-	for _, name := range s.names() {
-		if spec.find(name) == nil {
-			s.unknown(name)
+	s := &section{r: r, spec: spec, path: path, shown: shown, node: n, raw: raw, found: spec.absent()}
+	if s.strange() { // sorting what is well known would be a waste
+		for _, name := range s.names() {
+			if spec.find(name) == nil {
+				s.unknown(name)
+			}
 		}
 	}
 	for i := range spec.keys {
-		k := &spec.keys[i]
-		if !s.there[k.name] {
-			s.there[k.name] = r.src.damagedAt(append(slices.Clone(path), k.name))
-		}
-		s.read(k)
+		s.read(&spec.keys[i], &s.found[i])
 	}
 	return s
+}
+
+// strange reports whether there are keys that the table does not have.
+func (s *section) strange() bool {
+	for name := range s.raw {
+		if s.spec.find(name) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // names are the keys of the table in the order of the file.
@@ -69,18 +69,31 @@ func (s *section) names() []string { return inOrder(s.raw, s.node) }
 
 // inOrder sorts the keys of a table by their positions.
 func inOrder(raw map[string]any, n *node) []string {
-	return slices.SortedFunc(maps.Keys(raw), func(a, b string) int {
-		na, nb := n.field(a), n.field(b)
-		if na == nil || nb == nil || na.key == nb.key {
-			return strings.Compare(a, b)
+	type placed struct {
+		name string
+		node *node
+	}
+	keys := make([]placed, 0, len(raw))
+	for name := range raw {
+		keys = append(keys, placed{name, n.field(name)})
+	}
+	slices.SortFunc(keys, func(a, b placed) int {
+		if a.node == nil || b.node == nil || a.node.key == b.node.key {
+			return strings.Compare(a.name, b.name)
 		}
-		return na.key - nb.key
+		return a.node.key - b.node.key
 	})
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = k.name
+	}
+	return names
 }
 
-// read checks one key of the specification.
-func (s *section) read(k *key) {
+// read checks one key of the specification, of which f says the default.
+func (s *section) read(k *key, f *found) {
 	v, ok := s.raw[k.name]
+	f.there = f.there || ok || s.r.src.damagedAt(s.path, k.name)
 	switch {
 	case k.unbuilt && ok:
 		if k.only == "" || v != constant(k.only) {
@@ -90,17 +103,14 @@ func (s *section) read(k *key) {
 	case k.unbuilt:
 		return
 	case !ok:
-		if k.required && !s.there[k.name] {
+		if k.required && !f.there {
 			s.r.report(s.r.src.doc, s.node.value, s.key(k.name), "it is missing", "write "+k.name+" = "+k.example(), false)
-		}
-		if k.def != "" {
-			s.good[k.name], _ = k.convert(constant(k.def))
 		}
 		return
 	}
-	got, wrong := k.convert(v)
-	if wrong == nil {
-		s.good[k.name], s.given[k.name] = got, true
+	var wrong *mismatch
+	if f.value, wrong = k.convert(v); wrong == nil {
+		f.given = true
 		return
 	}
 	n := s.node.field(k.name)
@@ -130,21 +140,12 @@ func (k *key) example() string {
 	return "…"
 }
 
-// constants are the values of literals by their text; every instance has all
-// the defaults.
-var constants sync.Map
-
-// constant is the value of a TOML literal in the table of keys. It must not be
-// changed.
+// constant is the value of a TOML literal in the table of keys.
 func constant(literal string) any {
-	if v, ok := constants.Load(literal); ok {
-		return v
-	}
 	var out struct{ V any }
 	if _, err := toml.Decode("V = "+literal, &out); err != nil {
 		panic("table of keys: " + literal + ": " + err.Error()) // a test reads all of them
 	}
-	constants.Store(literal, out.V)
 	return out.V
 }
 
@@ -220,7 +221,7 @@ func (k *key) toString(v any) (any, *mismatch) {
 		}
 		return nil, &mismatch{-1, quoteShort(text) + " is not among its values", instead}
 	}
-	return text, nil
+	return v, nil
 }
 
 func (k *key) toInteger(v any) (any, *mismatch) {
@@ -384,30 +385,4 @@ func (s *section) warn(name, what, instead string) {
 // failItem and warnItem are for an element of an array.
 func (s *section) failItem(name string, i int, what, instead string) {
 	s.at(s.node.field(name).item(i), fmt.Sprintf("%s[%d]", s.key(name), i), what, instead, false)
-}
-
-func (s *section) text(name string) string  { v, _ := s.good[name].(string); return v }
-func (s *section) integer(name string) int  { v, _ := s.good[name].(int); return v }
-func (s *section) boolean(name string) bool { v, _ := s.good[name].(bool); return v }
-func (s *section) duration(name string) time.Duration {
-	v, _ := s.good[name].(time.Duration)
-	return v
-}
-
-// texts returns nil for an empty array, so that equal plans compare equal.
-func (s *section) texts(name string) []string {
-	v, _ := s.good[name].([]string)
-	if len(v) == 0 {
-		return nil
-	}
-	return v
-}
-
-func (s *section) elements(name string) []any { v, _ := s.good[name].([]any); return v }
-
-// sure reports whether a key has a value that can be relied on, be it from the
-// file or by default.
-func (s *section) sure(name string) bool {
-	_, ok := s.good[name]
-	return ok
 }

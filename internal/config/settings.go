@@ -28,14 +28,14 @@ func (b *builder) single(t *table, s *section) {
 
 func (b *builder) node(s *section) {
 	b.plan.Node, b.plan.Realtime = s.text("name"), s.text("realtime")
-	if !s.there["name"] && b.env.Hostname != nil {
+	if !s.there("name") && b.env.Hostname != nil {
 		name, err := b.env.Hostname()
 		if err != nil {
 			s.fail("name", "the host name cannot be found out: "+err.Error(), `write name = "…"`)
 		}
 		b.plan.Node = name
 	}
-	if s.given["name"] && !printable(b.plan.Node, 255) {
+	if s.given("name") && !printable(b.plan.Node, 255) {
 		s.fail("name", quoteShort(b.plan.Node)+" will not do as a name", "use 1 to 255 printable characters")
 	}
 }
@@ -49,7 +49,7 @@ func (b *builder) control(s *section) {
 	b.plan.Control = Control{Socket: s.text("socket"), Group: s.text("group")}
 	socket := b.plan.Control.Socket
 	switch {
-	case !s.given["socket"]:
+	case !s.given("socket"):
 	case !filepath.IsAbs(socket):
 		s.fail("socket", quoteShort(socket)+" is not an absolute path", `write one, such as "/run/vrrpd/vrrpd.sock"`)
 	case len(socket) > socketMax:
@@ -57,14 +57,14 @@ func (b *builder) control(s *section) {
 	case strings.HasSuffix(socket, "/"):
 		s.fail("socket", "the path ends with /", "name the socket, not its directory")
 	}
-	if group := b.plan.Control.Group; s.given["group"] && group != "" && (!printable(group, 255) || strings.ContainsAny(group, " :/,")) {
+	if group := b.plan.Control.Group; s.given("group") && group != "" && (!printable(group, 255) || strings.ContainsAny(group, " :/,")) {
 		s.fail("group", quoteShort(group)+" cannot be the name of a group", `write a group of this host, or ""`)
 	}
 }
 
 func (b *builder) http(s *section) {
 	listen := s.text("listen")
-	if !s.given["listen"] || listen == "off" || listen == "" {
+	if !s.given("listen") || listen == "off" || listen == "" {
 		return
 	}
 	host, port, err := net.SplitHostPort(listen)

@@ -138,8 +138,8 @@ func (p place) header(name string) string {
 func (s *section) unknown(name string) {
 	n := s.node.field(name)
 	instead, meant := suggestion(s.spec, name)
-	if meant != "" {
-		s.there[meant] = true // one complaint is enough
+	if i := s.spec.index(meant); i >= 0 {
+		s.found[i].there = true // one complaint is enough
 	}
 	if _, isTable := s.raw[name].(map[string]any); isTable && strings.HasSuffix(s.spec.name, ".NAME") && n != nil && n.header && meant == "" {
 		kind, own, _ := strings.Cut(s.shown, ".")

@@ -27,10 +27,14 @@ type source struct {
 	vague bool
 }
 
-// damagedAt reports whether a path, or a table around it, could not be read.
-func (s *source) damagedAt(path []string) bool {
+// damagedAt reports whether a key of a table, or the table, or one around it,
+// could not be read.
+func (s *source) damagedAt(table []string, name string) bool {
 	return s.vague || slices.ContainsFunc(s.damaged, func(d []string) bool {
-		return len(d) <= len(path) && slices.Equal(d, path[:len(d)])
+		if n := len(table); len(d) > n {
+			return len(d) == n+1 && d[n] == name && slices.Equal(d[:n], table)
+		}
+		return slices.Equal(d, table[:len(d)])
 	})
 }
 
@@ -42,6 +46,20 @@ func (s *source) damagedIn(path []string) bool {
 }
 
 var keepalivedBlock = regexp.MustCompile(`(?m)^[ \t]*(?:vrrp_instance|vrrp_script|vrrp_sync_group|global_defs)\b[^=\n]*\{`)
+
+// keepalived is where a block of keepalived's language begins, -1 if there is
+// none. A plain search tells most files from one much sooner than the
+// expression does.
+func keepalived(text string) int {
+	if !strings.Contains(text, "vrrp_") && !strings.Contains(text, "global_defs") {
+		return -1
+	}
+	at := keepalivedBlock.FindStringIndex(text)
+	if at == nil {
+		return -1
+	}
+	return at[1] - len(strings.TrimLeft(text[at[0]:at[1]], " \t"))
+}
 
 // readSource parses as much of a file as can be. The complaints are about its
 // syntax only.
@@ -60,8 +78,8 @@ func readSource(data []byte, complain complaint) *source {
 		return refuse(0, "the file is not UTF-8", "save it as UTF-8")
 	}
 	s.doc = scan(text)
-	if at := keepalivedBlock.FindStringIndex(text); at != nil {
-		return refuse(at[0]+len(text[at[0]:at[1]])-len(strings.TrimLeft(text[at[0]:at[1]], " \t")),
+	if start := keepalived(text); start >= 0 {
+		return refuse(start,
 			"this is a keepalived configuration, vrrpd reads TOML", "write [instance.NAME] tables as in the reference")
 	}
 	s.blankUnsafe(complain)
