@@ -111,15 +111,15 @@ func (b *builder) interval(in *instance) {
 	if !s.given("advert_interval") || !s.sure("version") {
 		return
 	}
-	shown := quoteShort(duration(d).String())
+	fail := func(what, instead string) { s.fail("advert_interval", quoteShort(duration(d).String())+what, instead) }
 	switch {
 	case in.Version == 2 && (d < time.Second || d%time.Second != 0):
-		s.fail("advert_interval", shown+" is not whole seconds, as version 2 has them",
+		fail(" is not whole seconds, as version 2 has them",
 			"write "+quoted(max(d.Round(time.Second), time.Second))+", or version = 3 on all nodes")
 	case in.Version == 3 && d > advertMax3:
-		s.fail("advert_interval", shown+" is out of range", `write a duration from "10ms" to "40.95s"`)
+		fail(" is out of range", `write a duration from "10ms" to "40.95s"`)
 	case in.Version == 3 && d%advertStep3 != 0:
-		s.fail("advert_interval", shown+" is not a multiple of 10ms", "write "+quoted(max(d.Round(advertStep3), advertStep3)))
+		fail(" is not a multiple of 10ms", "write "+quoted(max(d.Round(advertStep3), advertStep3)))
 	}
 }
 

@@ -103,7 +103,9 @@ func (d *document) lineRange(at int) (start, end int) {
 // scan indexes a file. It never fails: what it cannot read is a statement with
 // a fault, and it goes on at the next line that can be the start of one.
 func scan(src string) *document {
-	d := &document{src: src, lines: make([]int, 1, 1+strings.Count(src, "\n")), root: &node{}}
+	lines := 1 + strings.Count(src, "\n")
+	d := &document{src: src, lines: make([]int, 1, lines), root: &node{},
+		statements: make([]statement, 0, min(lines, len(src)/8))} // seldom are there more, and many empty lines are not worth the room
 	for i := range len(src) {
 		if src[i] == '\n' {
 			d.lines = append(d.lines, i+1)
