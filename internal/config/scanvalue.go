@@ -239,6 +239,9 @@ func (s *scanner) bare() *fault {
 	if text == "" {
 		return &fault{at: start, what: "the value is missing", instead: "write one behind the ="}
 	}
+	if strings.Trim(text, "0123456789") == "" {
+		return nil // as most are
+	}
 	if notTOML.MatchString(text) && !wellKnown.MatchString(text) {
 		what, instead := short(text)+" is not in quotes", literal(text)
 		if instead == "true" || instead == "false" {
