@@ -31,7 +31,7 @@ func New(version string) *Metrics {
 			Help:    "Time from the timer that made an instance active to the last first announcement of its addresses.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16)}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "vrrpd_loop_lag_seconds",
-			Help:    "How much later than its timer a turn of the loop began.",
+			Help:    "How much later than its timer a turn of the loop began, or an advertisement left (the latest one since the turn before).",
 			Buckets: prometheus.ExponentialBuckets(0.00001, 2, 18)}),
 		build: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "vrrpd_build_info", Help: "Always 1; the labels tell what is running."}, []string{"version"}),
 	}

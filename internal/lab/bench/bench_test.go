@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -60,10 +61,16 @@ func TestCrashOnce(t *testing.T) {
 }
 
 func TestChoose(t *testing.T) {
-	if all, err := choose(""); err != nil || len(all) != len(benches) {
+	if short, err := choose("", false); err != nil || len(short) != len(benches)-1 || slices.Contains(short, "checks") {
+		t.Errorf("the short profile is %q, %v", short, err)
+	}
+	if all, err := choose("all", false); err != nil || len(all) != len(benches) {
+		t.Errorf("all are %q, %v", all, err)
+	}
+	if all, err := choose("", true); err != nil || len(all) != len(benches) {
 		t.Errorf("%v, %v", all, err)
 	}
-	if _, err := choose("crash,nonsense"); err == nil {
+	if _, err := choose("crash,nonsense", false); err == nil {
 		t.Error("nonsense was taken for a benchmark")
 	}
 }

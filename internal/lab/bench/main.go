@@ -19,17 +19,18 @@ import (
 var benches = []struct {
 	name string
 	run  func(*bench, *stage)
+	long bool // not part of the short profile, unless it is asked for
 }{
-	{"crash", benchCrash},
-	{"scale", benchScale},
-	{"cpu", benchCPU},
-	{"addresses", benchAddresses},
-	{"busy", benchBusy},
-	{"scrape", benchScrape},
-	{"flood", benchFlood},
-	{"memory", benchMemory},
-	{"handover", benchHandover},
-	{"checks", benchChecks},
+	{"crash", benchCrash, false},
+	{"scale", benchScale, false},
+	{"cpu", benchCPU, false},
+	{"addresses", benchAddresses, false},
+	{"busy", benchBusy, false},
+	{"scrape", benchScrape, false},
+	{"flood", benchFlood, false},
+	{"memory", benchMemory, false},
+	{"handover", benchHandover, false},
+	{"checks", benchChecks, true},
 }
 
 // A bench is one run of the program: what was asked for, and what was found.
@@ -57,9 +58,9 @@ func main() {
 // run reads the flags, measures, and writes what was found, also if some of it
 // could not be measured.
 func run() error {
-	selection := flag.String("bench", "", "which benchmarks, separated by commas; empty: all")
+	selection := flag.String("bench", "", "which benchmarks, separated by commas, or all; empty: those of the profile")
 	runs := flag.Int("runs", 0, "how often to repeat what is repeated; 0: as the profile says")
-	profile := flag.String("profile", "short", "short (eight minutes at most) or full")
+	profile := flag.String("profile", "short", "short (five minutes) or full")
 	out := flag.String("o", "bench-results", "directory for the results")
 	programs := flag.String("programs", os.Getenv("VRRPD_PROGRAMS"), "directory of vrrpd and vrrpctl")
 	unit := flag.String("unit", "examples/vrrpd.service", "vrrpd's unit file: it says what happens after a crash")
@@ -74,7 +75,7 @@ func run() error {
 	if err := b.setTerms(*programs, *unit); err != nil {
 		return err
 	}
-	chosen, err := choose(*selection)
+	chosen, err := choose(*selection, b.full)
 	if err != nil {
 		return err
 	}
@@ -138,11 +139,19 @@ func names() (list []string) {
 }
 
 // choose reads a selection.
-func choose(selection string) ([]string, error) {
-	if selection == "" || selection == "all" {
+func choose(selection string, full bool) (chosen []string, err error) {
+	if selection == "" {
+		for _, m := range benches {
+			if full || !m.long {
+				chosen = append(chosen, m.name)
+			}
+		}
+		return chosen, nil
+	}
+	if selection == "all" {
 		return names(), nil
 	}
-	chosen := strings.Split(selection, ",")
+	chosen = strings.Split(selection, ",")
 	for _, name := range chosen {
 		if !slices.Contains(names(), name) {
 			return nil, fmt.Errorf("there is no benchmark %q; there are %s", name, strings.Join(names(), ", "))
