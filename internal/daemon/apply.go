@@ -30,6 +30,7 @@ type restored struct {
 // instance that stays the same keeps its state, timers and addresses, and so
 // does one that changed only its name. Checks are the caller's.
 func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before past) (changes []string) {
+	e.endPlan()
 	wanted := map[identity]*config.Instance{}
 	for i := range plan.Instances {
 		wanted[identityOf(&plan.Instances[i])] = &plan.Instances[i]

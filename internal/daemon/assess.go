@@ -55,6 +55,7 @@ func (e *engine) assessAll(now vrrp.Instant) {
 
 // interfaces takes the interfaces as they are now.
 func (e *engine) interfaces(now vrrp.Instant, s netif.Snapshot) {
+	e.endPlan()
 	before := e.ifaces
 	e.ifaces = s
 	told, same := map[string]bool{}, map[*port]bool{}

@@ -140,7 +140,6 @@ func (l *loop) turn() (stopped bool, err error) {
 	e.flush(now)
 	e.stalled = e.stalled && !drained && now.Sub(e.stalledAt) < stallMost
 	if woken {
-		e.endPlan() // for these may do whatever
 		stopped = l.runRequests(now)
 	}
 	if now.Sub(l.ticked) >= tickEvery-tickGive {

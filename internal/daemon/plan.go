@@ -12,8 +12,8 @@ import (
 // the loop waits (transport.Schedule). As long as nothing else happens they are
 // all the same, and what the routers would do is known beforehand; they are told
 // afterwards, before anything else is done. So a plan is about the waiting
-// alone: whatever happens to a planned router ends it, and for the turn that
-// follows there is none.
+// alone: whatever happens to a planned router ends it, and for a moment there is
+// none.
 
 const (
 	// planAgain is how long a plan is not made anew, since that goes through
@@ -40,6 +40,10 @@ const seriesMost = advertsAtOnce
 type plan struct {
 	schedule *transport.Schedule // nil: there is no plan
 	series   [][]*instance       // by series, in the order of the messages
+
+	all      []*transport.Series // of the schedule, or of the last one, to be used again
+	taken    []*instance         // in series, likewise
+	messages []transport.Message // likewise
 
 	wanted  bool // there is an instance that could be planned, and is not
 	made    vrrp.Instant
@@ -76,12 +80,12 @@ func (e *engine) makePlan(now vrrp.Instant) {
 		interval time.Duration
 	}
 	open := map[key]int{} // the series that more may be added to
-	for _, inst := range e.timers.takeAll((*instance).plannable) {
+	p.taken = e.timers.takeAll(p.taken[:0], (*instance).plannable)
+	for _, inst := range p.taken {
 		k := key{inst.port, inst.cfg.AdvertInterval}
 		n, ok := open[k]
 		if !ok || len(p.series[n]) == seriesMost || inst.deadline > p.series[n][0].deadline.Add(together) {
-			n = len(p.series)
-			p.series = append(p.series, nil)
+			n = p.grow()
 			open[k] = n
 		}
 		p.series[n] = append(p.series[n], inst)
@@ -90,16 +94,31 @@ func (e *engine) makePlan(now vrrp.Instant) {
 	// Those that have been active for longest keep their pace when thousands
 	// join them: what is first goes first.
 	slices.SortStableFunc(p.series, func(a, b []*instance) int { return longest(a).Compare(longest(b)) })
-	var all []*transport.Series
-	for _, members := range p.series {
-		if v := e.seriesOf(members); v != nil {
-			all = append(all, v)
+	able := len(p.series) > 0
+	for i, members := range p.series {
+		if i == len(p.all) {
+			p.all = append(p.all, nil)
 		}
+		v := e.seriesOf(p.all[i], members)
+		able = able && v != nil
+		p.all[i] = v
 	}
-	p.schedule = transport.NewSchedule(together, stallAfter, all...)
-	if len(all) < len(p.series) || len(all) == 0 {
+	p.schedule = transport.NewSchedule(together, stallAfter, p.all[:len(p.series)]...)
+	if !able {
 		e.endPlan()
 	}
+}
+
+// grow begins a series, with what is left of an earlier one.
+func (p *plan) grow() (n int) {
+	n = len(p.series)
+	if n == cap(p.series) {
+		p.series = append(p.series, nil)
+	} else {
+		p.series = p.series[:n+1]
+	}
+	p.series[n] = p.series[n][:0]
+	return n
 }
 
 // longest is since when the one is active that has been for longest.
@@ -107,17 +126,19 @@ func longest(members []*instance) time.Time {
 	return slices.MinFunc(members, func(a, b *instance) int { return a.since.Compare(b.since) }).since
 }
 
-// seriesOf makes a series of instances of one port; nil if that cannot be.
-func (e *engine) seriesOf(members []*instance) *transport.Series {
+// seriesOf makes a series of instances of one port, of one that is not used any
+// more; nil if that cannot be.
+func (e *engine) seriesOf(of *transport.Series, members []*instance) *transport.Series {
 	first := members[0]
-	var messages []transport.Message
+	messages := e.plan.messages[:0]
 	for _, inst := range members {
 		frames := inst.frames(inst.router.Priority(), inst.cfg.AdvertInterval)
 		for n, dst := range inst.destinations {
 			messages = append(messages, transport.Message{Src: inst.router.Source(), Dst: dst, Data: frames[n], Mark: inst.beat})
 		}
 	}
-	return first.port.wire.Series(int64(first.deadline), first.cfg.AdvertInterval, messages)
+	e.plan.messages = messages
+	return first.port.wire.Series(of, int64(first.deadline), first.cfg.AdvertInterval, messages)
 }
 
 // endPlan has the engine's own timers count again.
@@ -134,7 +155,10 @@ func (e *engine) endPlan() {
 			}
 		}
 	}
-	clear(p.series)
+	for _, members := range p.series {
+		clear(members) // they may be dropped by a reload
+	}
+	clear(p.taken)
 	p.schedule, p.series, p.wanted = nil, p.series[:0], true
 }
 

@@ -259,7 +259,10 @@ func TestPlanKnowsWhatItSays(t *testing.T) {
 // nothing is sent twice.
 func TestPlanFails(t *testing.T) {
 	s, l, far := planned(t, "", 10*time.Millisecond, 10*time.Millisecond, 10*time.Millisecond)
-	l.do(func(now vrrp.Instant) { s.wires["eth0 ipv4"].spoil = 2 })
+	l.do(func(now vrrp.Instant) {
+		s.e.endPlan()
+		s.wires["eth0 ipv4"].spoil = 2
+	})
 	turns(s, l, "the request", func() bool { return s.wires["eth0 ipv4"].spoil > 0 })
 	untilPlanned(s, l)
 	s.forget()

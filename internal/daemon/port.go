@@ -16,7 +16,7 @@ type wire interface {
 	Queue(src, dst netip.Addr, data []byte)
 	Flush() (sent int, failed []transport.SendError)
 	// Series returns nil if the wire can send nothing by itself.
-	Series(due int64, interval time.Duration, messages []transport.Message) *transport.Series
+	Series(of *transport.Series, due int64, interval time.Duration, messages []transport.Message) *transport.Series
 	Close() error
 }
 

@@ -37,12 +37,14 @@ func rehearse() vrrp.State {
 // unsent is a wire that leads nowhere.
 type unsent struct{}
 
-func (unsent) FD() int                                                            { return -1 }
-func (unsent) Receive(*transport.Batch) ([]transport.Packet, bool, error)         { return nil, false, nil }
-func (unsent) Queue(_, _ netip.Addr, _ []byte)                                    {}
-func (unsent) Flush() (sent int, failed []transport.SendError)                    { return 0, nil }
-func (unsent) Series(int64, time.Duration, []transport.Message) *transport.Series { return nil }
-func (unsent) Close() error                                                       { return nil }
+func (unsent) FD() int                                                    { return -1 }
+func (unsent) Receive(*transport.Batch) ([]transport.Packet, bool, error) { return nil, false, nil }
+func (unsent) Queue(_, _ netip.Addr, _ []byte)                            {}
+func (unsent) Flush() (sent int, failed []transport.SendError)            { return 0, nil }
+func (unsent) Series(*transport.Series, int64, time.Duration, []transport.Message) *transport.Series {
+	return nil
+}
+func (unsent) Close() error { return nil }
 
 // unheld are addresses that nobody has.
 type unheld struct{}

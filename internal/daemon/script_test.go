@@ -340,14 +340,14 @@ type frame struct {
 
 func (w *fakeWire) FD() int { return w.fd }
 
-func (w *fakeWire) Series(due int64, interval time.Duration, messages []transport.Message) *transport.Series {
+func (w *fakeWire) Series(of *transport.Series, due int64, interval time.Duration, messages []transport.Message) *transport.Series {
 	if w.line == 0 {
 		return nil
 	}
 	if w.spoil > 0 && len(messages) >= w.spoil {
 		messages[w.spoil-1].Data = make([]byte, 10<<20) // longer than any can be
 	}
-	return transport.NewSeries(w.line, due, interval, messages)
+	return transport.NewSeries(of, w.line, due, interval, messages)
 }
 
 func (w *fakeWire) Receive(*transport.Batch) (packets []transport.Packet, more bool, err error) {

@@ -89,10 +89,9 @@ func (t *timers) firstOverdue() *instance {
 	return nil
 }
 
-// takeAll takes the instances of one kind out of the heap, in the order of their
-// timers.
-func (t *timers) takeAll(which func(*instance) bool) []*instance {
-	var taken []*instance
+// takeAll takes the instances of one kind out of the heap and appends them to
+// taken, in the order of their timers.
+func (t *timers) takeAll(taken []*instance, which func(*instance) bool) []*instance {
 	others := t.heap[:0]
 	for _, v := range t.heap {
 		if which(v.inst) {
@@ -102,8 +101,8 @@ func (t *timers) takeAll(which func(*instance) bool) []*instance {
 		}
 		others = append(others, v)
 	}
-	if len(taken) == 0 {
-		return nil // nothing has moved
+	if len(others) == len(t.heap) {
+		return taken // nothing has moved
 	}
 	clear(t.heap[len(others):])
 	t.heap = others[:0]

@@ -24,7 +24,7 @@ func TestTimers(t *testing.T) {
 			if r.IntN(20) > 0 {
 				break
 			}
-			taken := q.takeAll(func(i *instance) bool { return i.deadline%3 == 0 })
+			taken := q.takeAll(nil, func(i *instance) bool { return i.deadline%3 == 0 })
 			for i, inst := range taken {
 				if inst.slot != noSlot || inst.deadline%3 != 0 || i > 0 && taken[i-1].deadline > inst.deadline {
 					t.Fatal("it is still in, another kind, or not in order")

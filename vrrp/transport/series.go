@@ -35,8 +35,9 @@ type Series struct {
 
 // Series returns a series of the socket that is due first at a moment
 // (CLOCK_MONOTONIC, ns). It must not be used any more once the socket is closed.
-func (s *Socket) Series(due int64, interval time.Duration, messages []Message) *Series {
-	v := NewSeries(s.fd, due, interval, messages)
+// It is made of another one, which is not used any more; nil: of none.
+func (s *Socket) Series(of *Series, due int64, interval time.Duration, messages []Message) *Series {
+	v := NewSeries(of, s.fd, due, interval, messages)
 	for i, m := range messages {
 		v.slots[i].init(&v.headers[i], s.family, s.index)
 		v.slots[i].address(s.family, m.Src, m.Dst)
@@ -46,8 +47,15 @@ func (s *Socket) Series(due int64, interval time.Duration, messages []Message) *
 
 // NewSeries is Socket.Series for a socket that is connected, whatever its kind:
 // Src and Dst do not count.
-func NewSeries(fd int, due int64, interval time.Duration, messages []Message) *Series {
-	v := &Series{fd: fd, due: due, interval: int64(interval), headers: make([]mmsghdr, len(messages)), slots: make([]slot, len(messages))}
+func NewSeries(of *Series, fd int, due int64, interval time.Duration, messages []Message) *Series {
+	n := len(messages)
+	if of == nil || cap(of.headers) < n {
+		of = &Series{headers: make([]mmsghdr, n), slots: make([]slot, n)}
+	}
+	v := of
+	*v = Series{fd: fd, due: due, interval: int64(interval), headers: v.headers[:n], slots: v.slots[:n], marks: v.marks[:0]}
+	clear(v.headers)
+	clear(v.slots)
 	for i, m := range messages {
 		s := &v.slots[i]
 		v.headers[i].Iov = &s.iovec

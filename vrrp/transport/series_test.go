@@ -75,7 +75,7 @@ func TestWaitSending(t *testing.T) {
 		start := Now()
 		const interval = 2 * time.Millisecond
 		due := start + int64(interval)
-		s := NewSchedule(0, ages, NewSeries(a.fd, due, ages, first), NewSeries(b.fd, due, ages, second))
+		s := NewSchedule(0, ages, NewSeries(nil, a.fd, due, ages, first), NewSeries(nil, b.fd, due, ages, second))
 		if s.Next() != due {
 			t.Errorf("the first is due at %d, not %d", s.Next(), due)
 		}
@@ -130,7 +130,7 @@ func TestWaitSendingGoesOn(t *testing.T) {
 func goesOn(t *testing.T, p *Poller, a, b line, often, seldom time.Duration) bool {
 	t.Helper()
 	start := Now()
-	s := NewSchedule(0, ages, NewSeries(a.fd, start, often, numbered(1)), NewSeries(b.fd, start, seldom, numbered(2)))
+	s := NewSchedule(0, ages, NewSeries(nil, a.fd, start, often, numbered(1)), NewSeries(nil, b.fd, start, seldom, numbered(2)))
 	deadline := start + int64(500*time.Millisecond)
 	if ready, woken, err := p.WaitSending(deadline, s); len(ready) > 0 || woken || err != nil {
 		t.Fatal(ready, woken, err)
@@ -164,7 +164,7 @@ func TestScheduleTogether(t *testing.T) {
 	now := Now()
 	var all []*Series
 	for i, l := range lines {
-		all = append(all, NewSeries(l.fd, now+int64(i)*int64(ages), 9*ages, numbered(1)))
+		all = append(all, NewSeries(nil, l.fd, now+int64(i)*int64(ages), 9*ages, numbered(1)))
 	}
 	s := NewSchedule(ages+ages/2, ages, all...)
 	s.SendDue()
@@ -182,7 +182,7 @@ func TestScheduleTogether(t *testing.T) {
 func TestScheduleOrder(t *testing.T) {
 	l := newLine(t)
 	named := func(name string, due int64) *Series {
-		return NewSeries(l.fd, due, ages, []Message{{Data: []byte(name)}})
+		return NewSeries(nil, l.fd, due, ages, []Message{{Data: []byte(name)}})
 	}
 	s := NewSchedule(0, ages, nil...)
 	s.readClocks()
@@ -197,7 +197,7 @@ func TestScheduleOrder(t *testing.T) {
 func TestWaitSendingReportsFirst(t *testing.T) {
 	eachWaitSending(t, func(t *testing.T, p *Poller) {
 		l := newLine(t)
-		s := NewSchedule(0, ages, NewSeries(l.fd, Now(), ages, numbered(1)))
+		s := NewSchedule(0, ages, NewSeries(nil, l.fd, Now(), ages, numbered(1)))
 		fd := eventfd(t)
 		if err := p.Add(fd, 3); err != nil {
 			t.Fatal(err)
@@ -232,8 +232,8 @@ func TestScheduleLate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			eachWaitSending(t, func(t *testing.T, p *Poller) {
 				late, punctual := newLine(t), newLine(t)
-				s := NewSchedule(0, test.patience, NewSeries(late.fd, Now()-int64(2*time.Second), test.interval, numbered(1)),
-					NewSeries(punctual.fd, Now()+int64(ages), ages, numbered(1)))
+				s := NewSchedule(0, test.patience, NewSeries(nil, late.fd, Now()-int64(2*time.Second), test.interval, numbered(1)),
+					NewSeries(nil, punctual.fd, Now()+int64(ages), ages, numbered(1)))
 				for range 2 {
 					if _, _, err := p.WaitSending(NoDeadline, s); err != nil {
 						t.Fatal(err)
@@ -253,7 +253,7 @@ func TestScheduleFails(t *testing.T) {
 		good, full, after := newLine(t), newLine(t), newLine(t)
 		big := numbered(3)
 		big[2].Data = make([]byte, 10<<20) // EMSGSIZE
-		s := NewSchedule(0, ages, NewSeries(good.fd, Now(), ages, numbered(2)), NewSeries(full.fd, Now(), ages, big), NewSeries(after.fd, Now(), ages, numbered(1)))
+		s := NewSchedule(0, ages, NewSeries(nil, good.fd, Now(), ages, numbered(2)), NewSeries(nil, full.fd, Now(), ages, big), NewSeries(nil, after.fd, Now(), ages, numbered(1)))
 		for range 2 {
 			if _, _, err := p.WaitSending(NoDeadline, s); err != nil {
 				t.Fatal(err)
@@ -286,7 +286,7 @@ func TestSeriesIsLikeQueue(t *testing.T) {
 			left, right := h.pair(t, test.family, true)
 			send(t, left, test.src, test.dst, "advert")
 			want := receive(t, right, 1)[0]
-			s := NewSchedule(0, ages, left.Series(Now(), ages, []Message{{Src: test.src, Dst: test.dst, Data: []byte("advert")}}))
+			s := NewSchedule(0, ages, left.Series(nil, Now(), ages, []Message{{Src: test.src, Dst: test.dst, Data: []byte("advert")}}))
 			s.SendDue()
 			got := receive(t, right, 1)[0]
 			if test.family == IPv4 { // which number each packet has is the kernel's affair, and so the checksum
@@ -327,7 +327,7 @@ func TestWaitSendingBesideOthers(t *testing.T) {
 	}()
 	sent := 0
 	for range 20 {
-		s := NewSchedule(0, ages, NewSeries(l.fd, Now(), time.Millisecond, numbered(2)))
+		s := NewSchedule(0, ages, NewSeries(nil, l.fd, Now(), time.Millisecond, numbered(2)))
 		if _, _, err := p.WaitSending(Now()+int64(10*time.Millisecond), s); err != nil {
 			t.Fatal(err)
 		}
@@ -344,9 +344,36 @@ func TestWaitSendingBesideOthers(t *testing.T) {
 	}
 }
 
+// A series is made of another one without a trace of it.
+func TestSeriesOfAnother(t *testing.T) {
+	a, b := newLine(t), newLine(t)
+	old := numbered(5)
+	v := NewSeries(nil, a.fd, Now(), ages, old)
+	s := NewSchedule(0, ages, v)
+	s.SendDue()
+	marked := old[4].Mark.Load()
+	for _, n := range []int{3, 5, 8} {
+		again := NewSeries(v, b.fd, Now(), ages, numbered(n))
+		if same := again == v; same != (n <= 5) {
+			t.Errorf("%d messages: made of the one of 5: %t", n, same)
+		}
+		s = NewSchedule(0, ages, again)
+		s.SendDue()
+		if got, stopped := taken(s); got[0] != [2]int{1, 0} || stopped {
+			t.Errorf("%d messages: %v, %t", n, got, stopped)
+		}
+		if got := len(b.received(t)); got != n {
+			t.Errorf("%d messages: %d have left", n, got)
+		}
+	}
+	if n := len(a.received(t)); n != 5 || old[4].Mark.Load() != marked {
+		t.Errorf("%d messages have left the old way, marked %t", n, old[4].Mark.Load() != marked)
+	}
+}
+
 func TestSendDueAllocatesNothing(t *testing.T) {
 	l := newLine(t)
-	s := NewSchedule(0, ages, NewSeries(l.fd, Now(), 1, numbered(1)))
+	s := NewSchedule(0, ages, NewSeries(nil, l.fd, Now(), 1, numbered(1)))
 	var buffer [8]byte
 	if n := testing.AllocsPerRun(100, func() {
 		s.stopped, s.series[0].due = false, Now()
