@@ -19,10 +19,9 @@ import (
 // bondModules are what the kernel needs for these tests.
 var bondModules = []string{"bonding", "bridge", "veth", "af_packet", "ipv6", "8021q", "macvlan", "vrf", "dummy"}
 
-// A guest has one CPU, so the tests look less often than lab.Until does, and
-// are patient: nothing here is about speed.
 const (
-	bondPatience = 40 * time.Second
+	// bondPatience is long: nothing here is about speed.
+	bondPatience = 20 * time.Second
 	bondPoll     = 50 * time.Millisecond
 
 	// bondInterval is between advertisements, and bondQuiet longer than a
@@ -160,11 +159,7 @@ func (r *bondRig) waitState(n *node, state string) {
 // wait polls cond until it holds.
 func (r *bondRig) wait(what string, cond func() bool) {
 	r.t.Helper()
-	for deadline := time.Now().Add(bondPatience); !cond(); time.Sleep(bondPoll) {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("waited %v for %s", bondPatience, what)
-		}
-	}
+	lab.Until(r.t, bondPatience, what, cond)
 }
 
 // hold makes sure that cond holds for a while.
@@ -219,25 +214,11 @@ func macOf(h *lab.Host, ifname string) net.HardwareAddr {
 // from a MAC, no older than since.
 func (r *bondRig) waitAnnounced(address string, mac net.HardwareAddr, since time.Time) {
 	r.t.Helper()
-	var all []string
-	matched := func() bool {
-		all = nil
-		for _, x := range r.heard.Announcements() {
-			if x.Address.String() != address || x.At.Before(since) {
-				continue
-			}
-			if bytes.Equal(x.MAC, mac) {
-				return true
-			}
-			all = append(all, x.MAC.String())
-		}
-		return false
-	}
-	for deadline := time.Now().Add(bondPatience); !matched(); time.Sleep(bondPoll) {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("waited %v for an announcement of %s from %s; announced by %v", bondPatience, address, mac, all)
-		}
-	}
+	r.wait("an announcement of "+address+" from "+mac.String(), func() bool {
+		return slices.ContainsFunc(r.heard.Announcements(), func(x lab.Announcement) bool {
+			return x.Address.String() == address && !x.At.Before(since) && bytes.Equal(x.MAC, mac)
+		})
+	})
 }
 
 // health is what a node says of its bond.

@@ -92,17 +92,34 @@ func Require(t T, command, pkg string) string {
 }
 
 // Until polls cond until it holds, and ends the test if it does not within the
-// timeout; what completes the sentence "waited 5s for …".
+// timeout, prolonged as patient does; what completes the sentence "waited 5s for …".
 func Until(t T, timeout time.Duration, what string, cond func() bool) {
 	t.Helper()
+	timeout = patient(timeout)
 	if !poll(timeout, cond) {
 		t.Fatalf("waited %v for %s", timeout, what)
 	}
 }
 
-// poll asks cond every few milliseconds, once more after the deadline.
+// patient is how long a test that asks for a timeout waits before it gives up.
+// Timeouts are written for a machine with nothing else to do, and end tests that
+// would never end; how long something may take is a test's own to measure. A
+// guest has one processor, emulated, for all that its test runs.
+func patient(timeout time.Duration) time.Duration {
+	if inGuest() {
+		return 6 * timeout
+	}
+	return 3 * timeout
+}
+
+// poll asks cond every few milliseconds, once more after the deadline. In a guest
+// it asks less often: there each look is dear.
 func poll(timeout time.Duration, cond func() bool) bool {
-	for deadline := time.Now().Add(timeout); ; time.Sleep(5 * time.Millisecond) {
+	pause := 5 * time.Millisecond
+	if inGuest() {
+		pause = 50 * time.Millisecond
+	}
+	for deadline := time.Now().Add(timeout); ; time.Sleep(pause) {
 		late := time.Now().After(deadline)
 		if cond() {
 			return true

@@ -139,10 +139,11 @@ func (p *Process) Exited() bool {
 	}
 }
 
-// Wait waits for the process to end and returns nil for status 0, otherwise an
-// *exec.ExitError.
+// Wait waits for the process to end, like Until, and returns nil for status 0,
+// otherwise an *exec.ExitError.
 func (p *Process) Wait(timeout time.Duration) error {
 	p.Host.lab.t.Helper()
+	timeout = patient(timeout)
 	select {
 	case <-p.done:
 		return p.err
@@ -164,11 +165,12 @@ func (p *Process) Output() string {
 	return string(b)
 }
 
-// WaitOutput waits until the process has written text, and ends the test if it
-// ends without.
+// WaitOutput waits until the process has written text, like Until, and ends the
+// test if the process ends without.
 func (p *Process) WaitOutput(text string, timeout time.Duration) {
 	t := p.Host.lab.t
 	t.Helper()
+	timeout = patient(timeout)
 	var exited bool
 	found := poll(timeout, func() bool {
 		exited = p.Exited()

@@ -68,7 +68,7 @@ type guestJob struct {
 // not for timing. Programs must be built before, outside: see [Enter].
 func InUML(t T, modules ...string) bool {
 	t.Helper()
-	if os.Getenv(guestVar) != "" {
+	if inGuest() {
 		return true
 	}
 	if entered != nil {
@@ -99,6 +99,9 @@ func InUML(t T, modules ...string) bool {
 	}
 	return false
 }
+
+// inGuest reports whether this program runs in a guest.
+func inGuest() bool { return os.Getenv(guestVar) != "" }
 
 // newGuestJob describes this program running this test alone.
 func newGuestJob(t T, umlDir string, modules []string) (guestJob, error) {
