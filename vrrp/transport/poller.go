@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,20 +24,20 @@ const (
 	// wakeToken is the eventfd's own, out of the callers' range.
 	wakeToken = -1
 
-	// rawWindow is the last part of a precise wait, spent in a system call
+	// rawWindow is the last part of a precise wait, spent in system calls
 	// that the scheduler does not know of: long enough for the runtime to have
-	// given the thread its processor back after the first part, and for its
-	// monitor, which that has woken, to have found that the thread kept one for
-	// long, and to have it yield; short enough not to hold up the garbage
-	// collector noticeably.
+	// given the thread its processor back after the first part; short enough not
+	// to hold up the garbage collector noticeably.
 	rawWindow = int64(1500 * time.Microsecond)
 
 	// AheadWindow is how long before the end of a precise wait ahead is called.
-	AheadWindow = 500 * time.Microsecond
+	// Who is woken then may be put on this CPU, so there is some sleep after it.
+	AheadWindow = 900 * time.Microsecond
 
 	// spinWindow is the very last part, spent looking at the clock: a thread
-	// that sleeps needs some tens of microseconds to be woken.
-	spinWindow = int64(80 * time.Microsecond)
+	// that sleeps needs some tens of microseconds to be woken, and in a virtual
+	// machine the interrupt that wakes it may be late by hundreds.
+	spinWindow = int64(800 * time.Microsecond)
 )
 
 // A Poller waits for descriptors to become readable, for a deadline with the
@@ -117,10 +118,10 @@ func (p *Poller) Wait(deadline int64) (ready []int32, woken bool, err error) {
 // for a takeover. After an ordinary blocking system call the runtime may
 // have lent this thread's processor to another and needs up to some tenths of
 // a millisecond to return it. So the last 1.5 ms are waited in a system call
-// that keeps the processor. If nothing has happened 0.5 ms before the deadline,
-// ahead is called, which may be nil. The very last 0.08 ms are not slept through
+// that keeps the processor. If nothing has happened 0.9 ms before the deadline,
+// ahead is called, which may be nil. The very last 0.8 ms are not slept through
 // but spent looking at the clock; what arrives in them is reported by the next
-// call. Every other goroutine may have to wait that long too, and it costs two
+// call. Every other goroutine may have to wait that long too, and it costs some
 // more system calls: for the deadlines that are worth it.
 func (p *Poller) WaitPrecisely(deadline int64, ahead func()) (ready []int32, woken bool, err error) {
 	return p.wait(deadline, rawWindow, ahead)
@@ -163,6 +164,11 @@ func (p *Poller) wait(deadline, window int64, ahead func()) ([]int32, bool, erro
 			return p.collect(n)
 		case timeout == 0 || deadline != NoDeadline && Now() >= deadline:
 			return nil, false, nil
+		case window > 0 && !raw:
+			// The monitor of the runtime has a goroutine yield that kept its
+			// processor for 10 ms, and takes the wait for a part of them. Now there
+			// is time for it, later there is not.
+			runtime.Gosched()
 		}
 	}
 }
