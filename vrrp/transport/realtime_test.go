@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,6 +45,39 @@ func TestSetRealTime(t *testing.T) {
 		}
 		if err := SetRealTime(100); !errors.Is(err, unix.EINVAL) {
 			t.Errorf("priority 100: %v", err)
+		}
+	})
+}
+
+func TestSetSlice(t *testing.T) {
+	onThread(func() {
+		if err := SetSlice(300 * time.Microsecond); err != nil {
+			t.Error(err)
+			return
+		}
+		attr, err := unix.SchedGetAttr(0, 0)
+		if err != nil || attr.Policy != unix.SCHED_NORMAL || attr.Runtime != 300_000 && attr.Runtime != 0 { // 0: before Linux 6.12
+			t.Errorf("%+v, %v", attr, err)
+		}
+		out, err := exec.Command("awk", "{print $19}", "/proc/self/stat").Output()
+		if err != nil || strings.TrimSpace(string(out)) != strconv.Itoa(int(attr.Nice)) {
+			t.Errorf("a program that it starts runs with a nice value of %q, %v, want %d", out, err, attr.Nice)
+		}
+	})
+	if attr, err := unix.SchedGetAttr(os.Getpid(), 0); err != nil || attr.Runtime == 300_000 {
+		t.Errorf("other threads have it too: %+v, %v", attr, err)
+	}
+	onThread(func() {
+		batch := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_BATCH}
+		if err := unix.SchedSetAttr(0, &batch, 0); err != nil {
+			t.Error(err)
+			return
+		}
+		if err := SetSlice(300 * time.Microsecond); err != nil {
+			t.Error(err)
+		}
+		if attr, err := unix.SchedGetAttr(0, 0); err != nil || attr.Policy != unix.SCHED_BATCH || attr.Runtime == 300_000 {
+			t.Errorf("a batch thread became %+v, %v", attr, err)
 		}
 	})
 }
