@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -165,6 +166,23 @@ func (s *Switch) HealPort(h *Host, ifname string) {
 	s.lab.t.Helper()
 	if err := s.box.nl.LinkSetUp(s.port(h, ifname)); err != nil {
 		s.lab.t.Fatalf("heal %s of %s: %v", ifname, h.Name, err)
+	}
+}
+
+// DeliverApart has what one interface sends delivered by a thread of the kernel,
+// as if the switch were another machine; otherwise whoever sends does all of it,
+// up to the sockets of the receivers, in its own processor time. The moments at
+// which frames are seen become those of that thread.
+// (Documentation/networking/napi.rst, "Threaded NAPI"; a veth has NAPI if it has GRO.)
+func (s *Switch) DeliverApart(h *Host, ifname string) {
+	s.lab.t.Helper()
+	name := s.portName(h, ifname)
+	s.box.Run("ethtool", "-K", name, "gro", "on", "rx-udp-gro-forwarding", "on")
+	err := s.box.Do(func() error {
+		return os.WriteFile(filepath.Join("/sys/class/net", name, "threaded"), []byte("1"), 0o644)
+	})
+	if err != nil {
+		s.lab.t.Fatalf("deliver what %s of %s sends apart: %v", ifname, h.Name, err)
 	}
 }
 
