@@ -24,6 +24,7 @@ type loop struct {
 	ahead  bool
 	look   func() (s netif.Snapshot, ok bool) // the interfaces as they are now, if that can be known soon
 
+	began  vrrp.Instant // the last turn
 	heard  vrrp.Instant // the last turn that had packets
 	gather bool         // the next ones are close behind
 	ticked vrrp.Instant // when the engine last looked after everything
@@ -116,8 +117,11 @@ func (l *loop) turn() (stopped bool, err error) {
 		l.lag(late)
 	}
 	at, armed := e.due()
-	if armed && e.outdated(now.Sub(at)) {
-		now = l.lookAgain(now, now.Sub(at))
+	// A backup that may not take over yet is due all the while.
+	late := now.Sub(max(at, l.began))
+	l.began = now
+	if armed && e.outdated(late) {
+		now = l.lookAgain(now, late)
 	}
 	drained, before := true, e.packets
 	for _, token := range ready {

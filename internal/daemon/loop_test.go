@@ -131,6 +131,43 @@ func TestReadyWithoutAnything(t *testing.T) {
 	s.state("web", vrrp.Active)
 }
 
+// A flood keeps a backup from taking over, and is no reason to believe that the
+// loop did not run: what is active must be able to go on.
+func TestFloodIsNoStall(t *testing.T) {
+	for range 20 {
+		s, l := newTestLoop(t)
+		s.reload(oneInstance + "advert_interval = \"10ms\"\n")
+		s.forget()
+		w := s.wires["eth0 ipv4"]
+		w.flood = true
+		w.readable(true)
+		start, longest := time.Now(), time.Duration(0)
+		for last := start; last.Sub(start) < stallAfter+200*time.Millisecond; {
+			if stopped, err := l.turn(); stopped || err != nil {
+				t.Fatal(stopped, err)
+			}
+			now := time.Now()
+			longest, last = max(longest, now.Sub(last)), now
+		}
+		if longest >= stallAfter/2 {
+			continue // the machine was too busy: perhaps it did not
+		}
+		s.got("")
+		if s.e.stalled {
+			t.Error("the keeper of addresses believes that the loop does not go on")
+		}
+		s.state("web", vrrp.Backup)
+		w.flood = false
+		w.readable(false)
+		if _, err := l.turn(); err != nil {
+			t.Fatal(err)
+		}
+		s.state("web", vrrp.Active)
+		return
+	}
+	t.Error("each time a turn took too long")
+}
+
 // A loop that did not run looks at the interfaces before anything else.
 func TestLooksAgainOnWaking(t *testing.T) {
 	// waking has a router lose its carrier, or not, and sleep; on waking the

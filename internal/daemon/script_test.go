@@ -321,8 +321,10 @@ type fakeWire struct {
 	name   string
 	family vrrp.Family
 	fd     int
-	spoil  int // which message of a series cannot be sent, from 1 on
-	line   int // what a series is sent on, a socket that is connected; 0: nothing
+	spoil  int  // which message of a series cannot be sent, from 1 on
+	line   int  // what a series is sent on, a socket that is connected; 0: nothing
+	flood  bool // whatever is read, there is more
+	reads  int
 	inbox  []transport.Packet
 	outbox []frame
 	fail   map[int]error // what becomes of the messages of the next Flush
@@ -351,6 +353,9 @@ func (w *fakeWire) Series(of *transport.Series, due int64, interval time.Duratio
 }
 
 func (w *fakeWire) Receive(*transport.Batch) (packets []transport.Packet, more bool, err error) {
+	if w.reads++; w.flood {
+		return nil, true, nil
+	}
 	if w.broken != nil {
 		return nil, false, w.broken
 	}
