@@ -233,9 +233,10 @@ const drainRounds = 16
 // drain looks again, now that the time is taken, until nothing is waiting: a
 // packet that arrived before the timer was due may have come after we looked,
 // and with many sockets one look does not show them all. What is in a socket
-// counts before the timer.
+// counts before the timer. In a flood there is no end to it, and active routers
+// are not to wait for one: what could not be emptied before ends it.
 func (l *loop) drain(now vrrp.Instant, drained *bool) (woken bool, err error) {
-	for range drainRounds {
+	for n := 0; n < drainRounds && *drained; n++ {
 		ready, again, err := l.poller.Wait(1) // long past: without waiting
 		if err != nil {
 			return woken, err

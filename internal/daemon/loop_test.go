@@ -168,6 +168,23 @@ func TestFloodIsNoStall(t *testing.T) {
 	t.Error("each time a turn took too long")
 }
 
+// In a flood a turn reads no more than a socket's share: active routers wait for
+// it with their advertisements.
+func TestFloodIsReadInShares(t *testing.T) {
+	s, l := newTestLoop(t)
+	s.reload(oneInstance + "advert_interval = \"10ms\"\n")
+	time.Sleep(50 * time.Millisecond) // the timer has expired
+	w := s.wires["eth0 ipv4"]
+	w.flood = true
+	w.readable(true)
+	if _, err := l.turn(); err != nil {
+		t.Fatal(err)
+	}
+	if w.reads != receiveRounds {
+		t.Errorf("read %d times, want %d", w.reads, receiveRounds)
+	}
+}
+
 // A loop that did not run looks at the interfaces before anything else.
 func TestLooksAgainOnWaking(t *testing.T) {
 	// waking has a router lose its carrier, or not, and sleep; on waking the
