@@ -25,8 +25,8 @@ type Series struct {
 	fd       int
 	headers  []mmsghdr
 	slots    []slot
-	marks    []*atomic.Int64
-	due      int64 // CLOCK_MONOTONIC, ns
+	marks    []*atomic.Int64 // of the messages, nil for some
+	due      int64           // CLOCK_MONOTONIC, ns
 	interval int64
 
 	times   int // sent since the last Take
@@ -62,9 +62,7 @@ func NewSeries(of *Series, fd int, due int64, interval time.Duration, messages [
 		v.headers[i].SetIovlen(1)
 		s.iovec.Base = unsafe.SliceData(m.Data)
 		s.iovec.SetLen(len(m.Data))
-		if m.Mark != nil {
-			v.marks = append(v.marks, m.Mark)
-		}
+		v.marks = append(v.marks, m.Mark)
 	}
 	return v
 }
@@ -238,12 +236,18 @@ func (s *Schedule) send(v *Series) {
 		if errno == 0 {
 			sent += int(n)
 		} else if errno != unix.EINTR {
-			s.stopped, v.partial = true, sent // which error it is, the next attempt shows
-			return
+			s.stopped = true // which error it is, the next attempt shows
+			break
 		}
 	}
-	for _, m := range v.marks {
-		*(*int64)(unsafe.Pointer(m)) = s.boottime &^ 1 // its method may be a call
+	for i, m := range v.marks {
+		if i < sent && m != nil {
+			*(*int64)(unsafe.Pointer(m)) = s.boottime &^ 1 // its method may be a call
+		}
+	}
+	if s.stopped {
+		v.partial = sent
+		return
 	}
 	if late > s.late {
 		s.late = late

@@ -266,6 +266,11 @@ func TestScheduleFails(t *testing.T) {
 		if n, m, k := len(good.received(t)), len(full.received(t)), len(after.received(t)); n != 2 || m != 2 || k != 0 {
 			t.Errorf("%d, %d and %d messages have left", n, m, k)
 		}
+		for i, m := range big {
+			if left := i < 2; (m.Mark.Load() != 0) != left {
+				t.Errorf("message %d has left: %t, and its mark is %d", i, left, m.Mark.Load())
+			}
+		}
 	})
 }
 
