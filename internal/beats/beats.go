@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -104,23 +105,29 @@ func Open(path, boot string) (*Page, map[uint64]Beat, error) {
 
 func (b *Page) word(offset int) *int64 { return (*int64)(unsafe.Pointer(&b.page[offset])) }
 
-// Slot returns where an instance notes its beats, 0 for not being active. One
-// that finds no room keeps them to itself. The key is any number but 0.
+// Slot returns where an instance notes its beats, 0 for not being active: the
+// same for the same key, until it is given back. One that finds no room keeps
+// them to itself. The key is any number but 0.
 func (b *Page) Slot(key uint64) *atomic.Int64 {
 	if b.page == nil {
 		return new(atomic.Int64)
 	}
-	for i, other := range b.used {
-		if other != 0 {
-			continue
-		}
+	i := slices.Index(b.used, key)
+	if i >= 0 {
+		return b.beat(i)
+	}
+	if i = slices.Index(b.used, 0); i >= 0 {
 		b.used[i] = key
 		at := header + i*slotSize
 		*b.word(at + 8) = 0
 		atomic.StoreInt64(b.word(at), int64(key))
-		return (*atomic.Int64)(unsafe.Pointer(b.word(at + 8)))
+		return b.beat(i)
 	}
 	return new(atomic.Int64)
+}
+
+func (b *Page) beat(i int) *atomic.Int64 {
+	return (*atomic.Int64)(unsafe.Pointer(b.word(header + i*slotSize + 8)))
 }
 
 // Free gives an instance's slot back.

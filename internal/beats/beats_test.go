@@ -28,6 +28,9 @@ func TestPage(t *testing.T) {
 	b.Slot(gone).Store(5)
 	b.Free(gone)
 	b.Slot(Key("eth1 ipv4 2")) // in its place, never active
+	if b.Slot(web) != b.Slot(web) || b.Slot(web).Load() != 1000 {
+		t.Error("the slot of an instance is another one when it is asked for again")
+	}
 	// Nothing is written or closed: that is how a process ends that is killed.
 
 	b2, before := open("boot 1")

@@ -163,10 +163,14 @@ func (e *engine) attach(inst *instance) {
 
 // detach takes it back; a port without users goes.
 func (e *engine) detach(inst *instance) {
-	e.out.free(inst.id)
 	p := inst.port
-	if p.users[inst.id.vrid] == inst {
-		delete(p.users, inst.id.vrid)
+	if p.users[inst.id.vrid] == inst { // else it has been configured again
+		if old := e.predecessor(inst); old != nil {
+			p.users[inst.id.vrid] = old
+		} else {
+			e.out.free(inst.id)
+			delete(p.users, inst.id.vrid)
+		}
 	}
 	inst.port = nil
 	if len(p.users) == 0 {

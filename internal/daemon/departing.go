@@ -42,6 +42,26 @@ func (e *engine) departed(inst *instance) {
 	})
 }
 
+// succeeds tells one that hands over what happened to an instance of the same
+// identity, configured again meanwhile: that one hears in its place, and may
+// itself become active, which is what it waits for.
+func (e *engine) succeeds(now vrrp.Instant, inst *instance, ev vrrp.Event) {
+	if old := e.predecessor(inst); old != nil {
+		e.step(now, old, ev)
+	}
+}
+
+// predecessor is the one that hands over and has the same identity; nil: there
+// is none.
+func (e *engine) predecessor(inst *instance) *instance {
+	for _, old := range e.departing {
+		if old.id == inst.id && old != inst {
+			return old
+		}
+	}
+	return nil
+}
+
 // ownerName is the name of the instance behind an owner of addresses.
 func ownerName(owner string) string {
 	if rest, ok := strings.CutPrefix(owner, departingOwner); ok {

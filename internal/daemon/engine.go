@@ -145,6 +145,7 @@ func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {
 		inst.justHeld, e.urgent = true, true
 		name := inst.owner
 		e.order(func() { e.out.addresses.Set(name, inst.want(true)) })
+		e.succeeds(now, inst, vrrp.Event{Kind: vrrp.EventShutdown, Now: true})
 	case vrrp.ActionReleaseAddresses:
 		inst.beat.Store(0)
 		if e.leavesToLease(inst, a) {

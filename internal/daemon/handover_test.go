@@ -161,3 +161,65 @@ func TestAnnouncesWhenTheOthersLeaseEnds(t *testing.T) {
 		t.Error("without leases there is nothing to wait for")
 	}
 }
+
+// One that is configured again while it hands over hears the successor in its
+// place, and may be that itself.
+func TestConfiguredAgainWhileItHandsOver(t *testing.T) {
+	const other = "[instance.other]\ninterface = \"eth1\"\nvrid = 51\naddresses = [\"198.51.100.100/24\"]\n"
+	const web = holdingInstance + "lease = \"off\"\n"
+	again := func() *script {
+		s := started(t, web+other)
+		s.activate("web")
+		s.reload(other)
+		s.reload(web + other)
+		s.state("web", vrrp.Backup)
+		if len(s.e.departing) != 1 {
+			t.Fatalf("%d departing", len(s.e.departing))
+		}
+		s.e.timers.stop(s.inst("other"))
+		s.forget()
+		return s
+	}
+	over := func(s *script) {
+		t.Helper()
+		if len(s.e.departing) != 0 || len(s.e.ports) != 2 {
+			t.Errorf("%d departing, %d ports", len(s.e.departing), len(s.e.ports))
+		}
+		s.do(func() { s.again(s.now) })
+		s.got("forget \x00departing 1 web")
+	}
+
+	s := again()
+	freed := 0
+	s.e.out.free = func(identity) { freed++ }
+	s.wait(100 * time.Millisecond)
+	s.hear(advert{from: peer, priority: 90})
+	s.got("drop \x00departing 1 web 192.0.2.100/24 in 1s\nsaved\nweb: active -> initialize (shutdown)")
+	s.state("web", vrrp.Backup)
+	if s.inst("web").port.users[51] != s.inst("web") || freed > 0 {
+		t.Errorf("the new one hears nothing any more, or its beats are lost (%d)", freed)
+	}
+	over(s)
+
+	s = again()
+	for s.inst("web").router.State() == vrrp.Backup {
+		s.forget()
+		s.fire()
+	}
+	s.got("eth0#2: vrid 51 advertises 100\n" +
+		"hold web 192.0.2.100/24\n" +
+		"drop \x00departing 1 web 192.0.2.100/24\n" +
+		"web: active -> initialize (shutdown)\n" +
+		"web: backup -> active (timeout)")
+	over(s)
+
+	// Dropped once more, it leaves the socket to the one that hands over.
+	s = again()
+	s.reload(other)
+	s.forget()
+	s.wait(100 * time.Millisecond)
+	s.hear(advert{from: peer, priority: 90})
+	if len(s.e.departing) != 0 || len(s.e.ports) != 1 {
+		t.Errorf("%d departing, %d ports", len(s.e.departing), len(s.e.ports))
+	}
+}

@@ -149,8 +149,10 @@ func (e *engine) accept(now vrrp.Instant, inst *instance, d vrrp.Datagram, at vr
 	if what := inst.compare(now, a, src); what != "" {
 		e.tell(note{kind: kindWarning, instance: inst.cfg.Name, level: levelWarn, text: what})
 	}
-	e.step(now, inst, vrrp.Event{Kind: vrrp.EventAdvert,
-		Advert: vrrp.Received{Source: src, Priority: a.Priority, Interval: a.Interval, At: min(at, now)}})
+	ev := vrrp.Event{Kind: vrrp.EventAdvert,
+		Advert: vrrp.Received{Source: src, Priority: a.Priority, Interval: a.Interval, At: min(at, now)}}
+	e.step(now, inst, ev)
+	e.succeeds(now, inst, ev)
 	if inst.ear != nil {
 		inst.ear.advert(inst.cfg.Name, src, a.Priority, now.Sub(min(at, now)))
 	}
