@@ -223,7 +223,7 @@ func (e *engine) flush(now vrrp.Instant) {
 			e.flushPort(now, p)
 		}
 		e.dirty = e.dirty[:0]
-		if e.crowd && e.timers.firstOverdue() != nil {
+		if e.crowd = e.crowd && e.timers.firstOverdue() != nil; e.crowd {
 			return
 		}
 		e.giveOrders()

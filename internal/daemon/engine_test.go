@@ -177,6 +177,26 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
+// When the last of a crowd hear an active router before it is their turn, people
+// are told of the others at once.
+func TestCrowdEndsEarly(t *testing.T) {
+	const n, last = 2 * takeoversAtOnce, 2*takeoversAtOnce + 1
+	var toml strings.Builder
+	for i := range last {
+		fmt.Fprintf(&toml, "[instance.i%d]\ninterface = \"eth0\"\nvrid = %d\naddresses = [\"10.0.0.%d/32\"]\n", i+1, i+1, i+1)
+	}
+	s := started(t, toml.String())
+	s.fire()
+	s.fire()
+	if !s.e.crowd {
+		t.Fatal("nobody is left")
+	}
+	s.hear(advert{vrid: last, from: peer, priority: 200})
+	if len(s.notes) < n {
+		t.Errorf("%d of %d takeovers are told", len(s.notes), n)
+	}
+}
+
 func TestStop(t *testing.T) {
 	s := started(t, oneInstance)
 	s.activate("web")
