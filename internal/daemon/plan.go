@@ -80,7 +80,9 @@ func (e *engine) makePlan(now vrrp.Instant) {
 		interval time.Duration
 	}
 	open := map[key]int{} // the series that more may be added to
-	p.taken = e.timers.takeAll(p.taken[:0], (*instance).plannable)
+	if p.taken = e.timers.takeAll(p.taken[:0], (*instance).plannable); len(p.taken) == 0 {
+		return // until one sets its timer
+	}
 	for _, inst := range p.taken {
 		k := key{inst.port, inst.cfg.AdvertInterval}
 		n, ok := open[k]
@@ -94,7 +96,7 @@ func (e *engine) makePlan(now vrrp.Instant) {
 	// Those that have been active for longest keep their pace when thousands
 	// join them: what is first goes first.
 	slices.SortStableFunc(p.series, func(a, b []*instance) int { return longest(a).Compare(longest(b)) })
-	able := len(p.series) > 0
+	able := true
 	for i, members := range p.series {
 		if i == len(p.all) {
 			p.all = append(p.all, nil)

@@ -315,6 +315,18 @@ func TestPlanBesideTakeover(t *testing.T) {
 	}
 }
 
+// Where nobody is active any more nobody looks for who could be planned.
+func TestPlanOfNobody(t *testing.T) {
+	s, l, _ := planned(t, "", 10*time.Millisecond)
+	w := s.deliver(advert{from: peer, vrid: 1, priority: 250, interval: 40 * time.Second, vips: addrs("192.0.2.101")})
+	w.readable(true)
+	turns(s, l, "the end", func() bool { return s.inst("i1").router.State() == vrrp.Backup })
+	s.e.makePlan(s.e.plan.made.Add(planMore))
+	if s.e.plan.wanted || s.e.plan.schedule != nil {
+		t.Error("a plan is wanted")
+	}
+}
+
 // However many advertise at the same moment, it takes several turns, between
 // which others get theirs.
 func TestAdvertsOfACrowd(t *testing.T) {
