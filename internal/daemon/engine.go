@@ -288,6 +288,9 @@ func (e *engine) flushPort(now vrrp.Instant, p *port) {
 		return
 	}
 	_, failed := p.wire.Flush()
+	for _, inst := range p.queued {
+		inst.failing = false
+	}
 	for _, f := range failed {
 		if f.Index < len(p.queued) {
 			e.sendFailed(now, p.queued[f.Index], f)
@@ -307,6 +310,7 @@ func (e *engine) flushPort(now vrrp.Instant, p *port) {
 // sendFailed counts, and tells at most once a minute.
 func (e *engine) sendFailed(now vrrp.Instant, inst *instance, f transport.SendError) {
 	inst.sendFailed++
+	inst.failing = true
 	if inst.sendTold == 0 || now.Sub(inst.sendTold) >= tellEvery {
 		inst.sendTold = now
 		e.tell(note{kind: kindWarning, instance: inst.cfg.Name, level: levelWarn, text: f.Error()})

@@ -80,6 +80,7 @@ type instance struct {
 	errors       [32]uint64 // by vrrp.Reason
 	told         [32]vrrp.Instant
 	sendTold     vrrp.Instant
+	failing      bool         // not all of its last advertisement has left
 	mismatch     mismatch     // what a peer's advertisement differed in, as last told
 	mismatched   vrrp.Instant // when
 	heard        bool         // any valid advertisement, since the daemon started

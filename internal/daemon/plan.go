@@ -52,9 +52,10 @@ type plan struct {
 }
 
 // plannable reports whether all that an instance will do at its timer is to
-// advertise once more, and it can.
+// advertise once more, and it can. One that could not the last time would end
+// the plan of all, and send to some of its peers twice.
 func (i *instance) plannable() bool {
-	return i.advertisesNext() && i.port != nil && i.port.wire != nil && i.router.Source().IsValid()
+	return i.advertisesNext() && !i.failing && i.port != nil && i.port.wire != nil && i.router.Source().IsValid()
 }
 
 // makePlan plans the advertisements of routers that are active, unless there

@@ -315,6 +315,20 @@ func TestPlanBesideTakeover(t *testing.T) {
 	}
 }
 
+// One whose advertisements cannot leave does not end the plan of others.
+func TestPlanWithoutWhoFails(t *testing.T) {
+	s, l, _ := planned(t, "", 10*time.Millisecond, 10*time.Millisecond)
+	now := vrrp.Instant(transport.Now())
+	s.wires["eth0 ipv4"].fail = map[int]error{0: errTest}
+	s.e.step(now, s.inst("i1"), vrrp.Event{Kind: vrrp.EventPriority, Priority: 150})
+	s.e.flush(now)
+	s.e.makePlan(now.Add(planMore))
+	if s.inst("i1").slot == plannedSlot || s.inst("i2").slot != plannedSlot {
+		t.Error("it is planned, or the other one is not")
+	}
+	untilPlanned(s, l) // once one has left
+}
+
 // Where nobody is active any more nobody looks for who could be planned.
 func TestPlanOfNobody(t *testing.T) {
 	s, l, _ := planned(t, "", 10*time.Millisecond)
