@@ -56,8 +56,8 @@ type Result struct {
 	Detail    string        // how the run ended: "exit status 2", "killed at the timeout of 1s"
 	Perf      []Perf        // performance data, with the contract Nagios
 	PerfBad   int           // values of it that were left out
-	Value     int           // the number that was read, if HasValue: see probe.Outcome
-	HasValue  bool          //
+	Value     int           // the last number that was read: see probe.Outcome
+	HasValue  bool          // it was read in this run
 	Duration  time.Duration // of this run
 	At        time.Time     // when this run started
 	Runs      uint64        // runs so far, this one included
@@ -78,6 +78,7 @@ type Check struct {
 	// Whoever holds the turn owns the rest.
 	judge    Judge
 	last     Grade
+	value    int // the last number that was read
 	since    time.Time
 	runs     uint64
 	overruns uint64
@@ -346,6 +347,9 @@ func (c *Check) settle(a attempt, scheduled bool) {
 		c.judge.Add(a.grade, time.Now())
 	}
 	c.last = a.grade
+	if a.found.HasValue {
+		c.value = a.found.Value
+	}
 	changed := c.judge.Verdict() != before
 	if changed {
 		c.since = time.Now()
@@ -361,6 +365,9 @@ func (c *Check) result(a attempt, j *Judge) Result {
 	r.Check, r.Since, r.Runs, r.Overruns = c.spec.Name, c.since, c.runs, c.overruns
 	r.Unwatched, _ = c.unwatched.Load().(string)
 	r.Grade, r.Passed = a.grade, a.grade == Good || a.grade == Warned
+	if !r.HasValue {
+		r.Value = c.value // what counts as long as fall has the check passing
+	}
 	r.Verdict, r.Warning, r.HeldUntil = j.Verdict(), j.Warning(), j.Held()
 	return r
 }

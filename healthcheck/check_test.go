@@ -3,6 +3,7 @@ package healthcheck
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -294,6 +295,38 @@ func TestRunLooksAtOnceWhenTheProbeNotices(t *testing.T) {
 		}
 		if failed < 5 || failed > 14 {
 			t.Errorf("%d runs for a burst of 100 in 100ms and two intervals", failed)
+		}
+	})
+}
+
+// A number counts as long as its check passes, also in a run that finds none but
+// does not make the check failing yet.
+func TestNumberOutlivesFailuresBelowFall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &sight{
+			look: func(_ context.Context, n int) probe.Outcome {
+				if n == 1 {
+					return probe.Outcome{Passed: true, Value: -30, HasValue: true}
+				}
+				return probe.Outcome{Detail: "empty"}
+			},
+			follow: func(ctx context.Context, _ func()) error { <-ctx.Done(); return nil },
+		}
+		var got []string
+		c := New(Spec{Probe: s, Interval: time.Second, Fall: 2}, func(r Result) {
+			got = append(got, fmt.Sprintf("%v %d %t", r.Verdict, r.Value, r.HasValue))
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+		defer cancel()
+		go func() {
+			time.Sleep(500 * time.Millisecond)
+			if r, err := c.Once(ctx, nil); err != nil || r.Verdict != Passing || r.Value != -30 || r.HasValue {
+				t.Errorf("by hand: %+v, %v", r, err)
+			}
+		}()
+		c.Run(ctx)
+		if diff := cmp.Diff([]string{"passing -30 true", "passing -30 false", "failing -30 false"}, got); diff != "" {
+			t.Errorf("results (-want +got):\n%s", diff)
 		}
 	})
 }

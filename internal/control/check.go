@@ -11,7 +11,7 @@ type Check struct {
 	Verdict         string     `json:"verdict"`                    // passing | failing | unknown
 	Initial         string     `json:"initial,omitempty"`          // what unknown counts as, if not as such
 	Warning         bool       `json:"warning,omitempty"`          // passing with a warning
-	Weight          *int       `json:"weight,omitempty"`           // the number that was found, where that is the weight
+	Weight          *int       `json:"weight,omitempty"`           // the number that was found last, where that is the weight
 	Since           time.Time  `json:"since"`                      // of the verdict
 	HeldUntil       *time.Time `json:"held_until,omitempty"`       // it passes again, but hold_down keeps it failing
 	Grade           string     `json:"grade,omitempty"`            // of the last run: ok | warning | failed | unknown

@@ -75,6 +75,11 @@ func TestANumberInAFileIsTheWeight(t *testing.T) {
 	if w := s.e.describeCheck(s.e.checks["drain"]).Weight; w == nil || *w != -31 {
 		t.Errorf("status has the weight %v", w)
 	}
+	s.result(healthcheck.Result{Check: "drain", Verdict: healthcheck.Passing, Value: -31, Detail: "no number"}) // below fall
+	s.got("")
+	if w := s.e.describeCheck(s.e.checks["drain"]).Weight; w == nil || *w != -31 {
+		t.Errorf("status has the weight %v, although it counts", w)
+	}
 	found(healthcheck.Failing, 0)
 	s.got("eth0#2: vrid 51 advertises 100\ncheck: check drain is failing: no number")
 	s.state("web", vrrp.Active)

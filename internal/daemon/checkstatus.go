@@ -40,7 +40,7 @@ func (c *checkState) describe(r healthcheck.Result) control.Check {
 	if r.Grade != 0 {
 		out.Grade = r.Grade.String()
 	}
-	if cfg.Number() && r.HasValue {
+	if cfg.Number() && (r.HasValue || r.Verdict == healthcheck.Passing) {
 		out.Weight = &r.Value
 	}
 	if !r.HeldUntil.IsZero() {
