@@ -8,8 +8,8 @@ type Rules struct {
 	Fall int // failures in a row that make it failing; 0: 1
 
 	// HoldDown damps flapping: once failing by Fall, the check does not become
-	// passing before this time is over, whatever Rise says. Failing anew
-	// meanwhile starts the time again.
+	// passing before this time is over, and then only if the last Rise runs
+	// passed. Failing anew meanwhile starts the time again.
 	HoldDown time.Duration
 
 	// UnclearGrace is how long runs that cannot tell, by a plugin's word or
@@ -45,7 +45,7 @@ func (j *Judge) Warning() bool { return j.verdict == Passing && j.ok.Verdict() =
 // Held reports until when a check that would pass by its last results is kept
 // failing; the zero time if it is not.
 func (j *Judge) Held() time.Time {
-	if j.verdict == Failing && j.passes.Verdict() == Passing {
+	if j.verdict == Failing && j.passes.risen() {
 		return j.failedAt.Add(j.rules.HoldDown)
 	}
 	return time.Time{}
@@ -68,7 +68,9 @@ func (j *Judge) Add(g Grade, at time.Time) (changed bool) {
 		}
 	}
 	j.verdict = j.passes.Verdict()
-	if j.verdict == Passing && !j.failedAt.IsZero() && at.Sub(j.failedAt) < j.rules.HoldDown {
+	// A failure that came within the hold, less than fall in a row, is no moment
+	// to end it.
+	if j.verdict == Passing && verdict == Failing && (at.Sub(j.failedAt) < j.rules.HoldDown || !j.passes.risen()) {
 		j.verdict = Failing
 	}
 	return j.verdict != verdict || j.Warning() != warning

@@ -63,7 +63,10 @@ func TestJudge(t *testing.T) {
 		{"to the second", Rules{HoldDown: 2 * time.Second}, "-++", "ffp"},
 		{"failing anew starts it again", Rules{HoldDown: 3 * time.Second}, "-+-++++", "fffffpp"},
 		{"more failures in a row do not", Rules{HoldDown: 2 * time.Second}, "---+", "fffp"},
-		{"below fall it is no failing anew", Rules{Fall: 2, HoldDown: 3 * time.Second}, "--++-+", "ufffpp"},
+		{"below fall it is no failing anew", Rules{Fall: 2, HoldDown: 3 * time.Second}, "--+-+", "ufffp"},
+		{"but no run to end the hold with", Rules{Fall: 2, HoldDown: 3 * time.Second}, "--++-+-", "uffffpp"},
+		{"nor are too few passes after it", Rules{Rise: 2, Fall: 2, HoldDown: 3 * time.Second}, "--++-+++", "ufffffpp"},
+		{"unknown after it ends none either", Rules{Fall: 2, HoldDown: 3 * time.Second, UnclearGrace: 9 * time.Second}, "--+-??+", "ufffffp"},
 		{"rise still counts", Rules{Rise: 3, HoldDown: 2 * time.Second}, "-+++", "fffp"},
 		{"a flapping check stays down", Rules{HoldDown: 3 * time.Second}, "+" + strings.Repeat("-+", 8), "p" + strings.Repeat("ff", 8)},
 		{"unknown ends no hold", Rules{HoldDown: time.Second, UnclearGrace: 9 * time.Second}, "-??+", "fffp"},
@@ -120,13 +123,14 @@ func definition(r Rules, results string) string {
 	var out strings.Builder
 	raw, failed := "u", -1 // without hold-down, and when it last became f
 	for i := range results {
-		now, warned := counted(r, results[:i+1])
+		now, warned, risen := counted(r, results[:i+1])
 		if now == "f" && raw != "f" {
 			failed = i
 		}
 		raw = now
 		switch {
-		case raw == "p" && failed >= 0 && time.Duration(i-failed)*time.Second < r.HoldDown:
+		case raw == "p" && failed >= 0 && time.Duration(i-failed)*time.Second < r.HoldDown,
+			raw == "p" && strings.HasSuffix(out.String(), "f") && !risen:
 			out.WriteString("f")
 		case raw == "p" && warned:
 			out.WriteString("w")
@@ -137,10 +141,11 @@ func definition(r Rules, results string) string {
 	return out.String()
 }
 
-// counted is the verdict by rise and fall and the grace of unknown results. It
+// counted is the verdict by rise and fall and the grace of unknown results, and
+// whether the last rise results that count are passes. It
 // rewrites the results to passes and failures first: an unknown one is left out
 // within the grace, and is as good as fall failures beyond.
-func counted(r Rules, results string) (verdict string, warned bool) {
+func counted(r Rules, results string) (verdict string, warned, risen bool) {
 	var passes, oks []bool
 	unclear := 0
 	for _, g := range results {
@@ -155,7 +160,7 @@ func counted(r Rules, results string) (verdict string, warned bool) {
 			}
 		}
 	}
-	return verdictOf(passes, r.Rise, r.Fall).String()[:1], verdictOf(oks, r.Rise, r.Fall) == Failing
+	return verdictOf(passes, r.Rise, r.Fall).String()[:1], verdictOf(oks, r.Rise, r.Fall) == Failing, allLast(passes, r.Rise, true)
 }
 
 func TestJudgeHeld(t *testing.T) {

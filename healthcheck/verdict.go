@@ -62,6 +62,9 @@ func (c *Counter) Add(passed bool) (changed bool) {
 	return true
 }
 
+// risen reports whether the last rise results were passes.
+func (c *Counter) risen() bool { return c.last && c.streak >= c.rise }
+
 // fail sets the verdict to failing as though enough failures had come in a row,
 // and reports whether that changed it.
 func (c *Counter) fail() (changed bool) {
