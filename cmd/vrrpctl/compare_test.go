@@ -208,11 +208,14 @@ func TestIdleWeights(t *testing.T) {
 		return func(in *config.Instance) { in.Track = list }
 	}
 	weight := func(name string, w int) config.Track { return config.Track{Check: name, Weight: w} }
+	warning := func(name string, w, warn int) config.Track {
+		return config.Track{Check: name, Weight: w, WarningWeight: warn}
+	}
 	noPreempt := func(in *config.Instance) { in.Preempt = false }
 	for _, tc := range []struct {
 		name string
 		a, b *config.Plan
-		want []string // n1 or n2 of "when check NAME fails on …"
+		want []string // of "when check NAME fails on n1, …"; without "fails"
 	}{
 		{"enough", node("n1", 100), node("n2", 90), nil},
 		{"too small", node("n1", 100, tracks(weight("c", -5))), node("n2", 90, tracks()), []string{"c n1 small"}},
@@ -228,21 +231,25 @@ func TestIdleWeights(t *testing.T) {
 		{"the limits", node("n1", 254, tracks(weight("c", 20))), node("n2", 100, tracks()), []string{"c n1 small"}},
 		{"no preemption", node("n1", 100, tracks(weight("c", -50))), node("n2", 90, tracks(), noPreempt), []string{"c n1 preempt"}},
 		{"fault needs none", node("n1", 100, tracks(weight("c", 0))), node("n2", 90, tracks(), noPreempt), nil},
+		{"a warning", node("n1", 100, tracks(warning("c", -20, -11))), node("n2", 90, tracks()), nil},
+		{"a warning, too small", node("n1", 100, tracks(warning("c", -20, -5))), node("n2", 90, tracks()), []string{"c warns n1 small"}},
+		{"a warning of what else is a fault", node("n1", 100, tracks(warning("c", 0, -5))), node("n2", 90, tracks()), []string{"c warns n1 small"}},
+		{"together with the warning of another", node("n1", 100, tracks(weight("c", -6), warning("d", -50, -5))), node("n2", 90, tracks()), nil},
 		{"owner", node("n1", 255, tracks(weight("c", -50))), node("n2", 90, tracks()), nil}, // config.Load tells
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			both, _, _ := pairs(tc.a, tc.b)
 			var got []string
 			for _, w := range both[0].idle("n1", "n2") {
-				var check, on string
-				if _, err := fmt.Sscanf(w, "when check %s fails on %s", &check, &on); err != nil {
+				var check, does, on string
+				if _, err := fmt.Sscanf(w, "when check %s %s on %s", &check, &does, &on); err != nil {
 					t.Fatalf("%q: %v", w, err)
 				}
 				why := "small"
 				if strings.Contains(w, "preempt = false") {
 					why = "preempt"
 				}
-				got = append(got, check+" "+strings.TrimSuffix(on, ",")+" "+why)
+				got = append(got, strings.Replace(check+" "+does+" "+strings.TrimSuffix(on, ",")+" "+why, " fails", "", 1))
 			}
 			if d := cmp.Diff(tc.want, got); d != "" {
 				t.Error(d)
@@ -286,7 +293,7 @@ func TestIdleAgreesWithEveryCase(t *testing.T) {
 						want = want || ours>>i&1 == 0 && priority(p.a, ours) >= their && their > priority(p.a, ours|1<<i)
 					}
 				}
-				if got := p.moves(p.a, i, p.b); got != want {
+				if got := p.moves(p.a, i, check.bad, p.b); got != want {
 					t.Fatalf("%v and %v, %s: %v, want %v", tracks(a), tracks(b), check.name, got, want)
 				}
 			}

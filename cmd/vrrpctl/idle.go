@@ -18,19 +18,40 @@ func (p pair) idle(nodeA, nodeB string) []string {
 		}
 		peer := []contender{p.b, p.a}[node]
 		for i, t := range c.tracks {
-			if t.fault || t.changeable || t.good == t.bad || c.Owner() {
+			if t.changeable || c.Owner() {
 				continue // config.Load speaks of owners
 			}
-			if !preempts(p, 1-node) {
-				out = append(out, fmt.Sprintf("when %s fails on %s, %s does not take over for its weight: it has preempt = false", what(t), here, there))
-				continue
+			for _, e := range t.weighed() {
+				if !preempts(p, 1-node) {
+					out = append(out, fmt.Sprintf("when %s on %s, %s does not take over for its weight: it has preempt = false", e.what, here, there))
+					continue
+				}
+				if p.moves(c, i, e.to, peer) {
+					continue
+				}
+				out = append(out, fmt.Sprintf("when %s on %s, %s never takes over, whatever else fails: the weight %d is too small, or the priorities %d and %d are too far apart",
+					e.what, here, there, e.weight, c.Priority, peer.Priority))
 			}
-			if p.moves(c, i, peer) {
-				continue
-			}
-			out = append(out, fmt.Sprintf("when %s fails on %s, %s never takes over, whatever else fails: the weight %d is too small, or the priorities %d and %d are too far apart",
-				what(t), here, there, t.good+t.bad, c.Priority, peer.Priority))
 		}
+	}
+	return out
+}
+
+// A move is what a check, or a bond, does to a priority when it does not just
+// pass.
+type move struct {
+	what   string // "check nginx fails"
+	weight int    // as configured
+	to     int    // what it adds then
+}
+
+// weighed are those that have a weight.
+func (t tracked) weighed() (out []move) {
+	if t.good != t.bad {
+		out = append(out, move{what(t) + " fails", t.good + t.bad, t.bad})
+	}
+	if t.warning != 0 {
+		out = append(out, move{what(t) + " warns", t.warning, t.good + t.warning})
 	}
 	return out
 }
@@ -44,9 +65,9 @@ func what(t tracked) string {
 }
 
 // moves reports whether there is a case in which the peer takes over because
-// one check of c fails: c may be active while it passes, and is lower when it
-// does not.
-func (p pair) moves(c contender, check int, peer contender) bool {
+// one check of c adds something else: c may be active while it passes, and is
+// lower when it does not.
+func (p pair) moves(c contender, check, to int, peer contender) bool {
 	theirs, any := peer.sums(-1)
 	if any {
 		return true
@@ -57,9 +78,9 @@ func (p pair) moves(c contender, check int, peer contender) bool {
 	}
 	t := c.tracks[check]
 	for mine := range ours {
-		passing, failing := effective(c, mine+t.good), effective(c, mine+t.bad)
+		passing, then := effective(c, mine+t.good), effective(c, mine+to)
 		for sum := range theirs {
-			if their := effective(peer, sum); passing >= their && their > failing {
+			if their := effective(peer, sum); passing >= their && their > then {
 				return true
 			}
 		}
@@ -75,12 +96,15 @@ func (c contender) sums(but int) (sums map[int]bool, any bool) {
 		if t.changeable {
 			return nil, true
 		}
-		if i == but || t.good == t.bad {
+		if i == but || t.good == t.bad && t.warning == 0 {
 			continue
 		}
 		more := map[int]bool{}
 		for s := range sums {
-			more[s+t.good], more[s+t.bad] = true, true
+			more[s+t.good], more[s+t.good+t.warning] = true, true
+			if !t.fault {
+				more[s+t.bad] = true
+			}
 		}
 		sums = more
 	}

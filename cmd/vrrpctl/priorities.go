@@ -34,6 +34,7 @@ type contender struct {
 type tracked struct {
 	name       string
 	good, bad  int  // added while it passes, and while it fails
+	warning    int  // added besides while it passes with a warning
 	fault      bool // failing means fault
 	changeable bool // it adds any number: the one in a file
 	bond       bool // it is a bond, and failing is having lost redundancy
@@ -84,7 +85,7 @@ func follow(p *config.Plan, t config.Track) tracked {
 	if i >= 0 && p.Checks[i].Number() {
 		return tracked{name: t.Check, changeable: true}
 	}
-	return tracked{name: t.Check, fault: t.Weight == 0,
+	return tracked{name: t.Check, fault: t.Weight == 0, warning: t.WarningWeight,
 		good: healthcheck.Contribution(t.Weight, healthcheck.Passing), bad: healthcheck.Contribution(t.Weight, healthcheck.Failing)}
 }
 
