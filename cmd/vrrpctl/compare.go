@@ -105,8 +105,12 @@ func (p pair) differences(nodeA, nodeB string) []string {
 		add("the extra_addresses differ: %s", onlyOn(x, nodeA, y, nodeB))
 	}
 	out = append(out, p.unicast(nodeA, nodeB)...)
-	if a.Priority == b.Priority {
-		add("both have priority %d: the higher address decides who is active", a.Priority)
+	switch x, y := a.stand("").Priority, b.stand("").Priority; {
+	case x != y: // positive weights tell them apart
+	case a.Priority == b.Priority:
+		add("both have priority %d: the higher address decides who is active", x)
+	default:
+		add("both have priority %d while every check passes: the higher address decides who is active", x)
 	}
 	return out
 }

@@ -65,6 +65,12 @@ func TestCompare(t *testing.T) {
 			[]string{web + "the extra_addresses differ: only n1 has 192.0.2.100/24"}},
 		{"priority", nil, func(in *config.Instance) { in.Priority = 100 },
 			[]string{web + "both have priority 100: the higher address decides who is active"}},
+		{"one priority, told apart by weights", func(in *config.Instance) { in.Track = []config.Track{{Check: "c", Weight: 20}} },
+			func(in *config.Instance) {
+				in.Priority, in.Track = 100, []config.Track{{Check: "c", Weight: -10}, {Check: "d", Weight: 15}}
+			}, nil},
+		{"one priority by weights", nil, func(in *config.Instance) { in.Track[0].Weight = 10 },
+			[]string{web + "both have priority 100 while every check passes: the higher address decides who is active"}},
 		{"VRID", nil, func(in *config.Instance) { in.VRID = 52 },
 			[]string{web + "only n1 has it; nobody takes over for it", "web (VRID 52, ipv4): only n2 has it; nobody takes over for it"}},
 		{"family", nil, func(in *config.Instance) { in.IPv6 = true },
