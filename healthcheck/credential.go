@@ -21,6 +21,7 @@ const nobodyID = 65534
 // A Credential is the identity a check runs as.
 type Credential struct {
 	User   string // as configured, for messages
+	Login  string // what /etc/passwd calls the user, for the environment; "": User
 	UID    uint32
 	GID    uint32
 	Groups []uint32 // supplementary groups
@@ -42,7 +43,7 @@ func LookupUser(name string) (*Credential, error) {
 			return &Credential{User: name, UID: uint32(uid), GID: nobodyID, Home: "/"}, nil
 		}
 	}
-	c := &Credential{User: name, Home: u.HomeDir}
+	c := &Credential{User: name, Login: u.Username, Home: u.HomeDir}
 	if c.UID, err = parseID(u.Uid); err != nil {
 		return nil, fmt.Errorf("uid of user %s: %w", name, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,6 +24,11 @@ func TestLookupUser(t *testing.T) {
 	}
 	if byID.UID != 0 || byID.User != "0" || byID.Home != root.Home {
 		t.Errorf("0: %+v", byID)
+	}
+	for _, want := range []string{"USER=root", "LOGNAME=root"} {
+		if env := Environ(byID, nil); !slices.Contains(env, want) {
+			t.Errorf("0: the environment is %q, without %s", env, want)
+		}
 	}
 	unknown, err := LookupUser("3999999999")
 	if err != nil {

@@ -1,6 +1,7 @@
 package healthcheck
 
 import (
+	"cmp"
 	"strings"
 	"sync"
 )
@@ -20,11 +21,12 @@ func Environ(runAs *Credential, extra []string) []string {
 	if runAs == nil {
 		runAs = self()
 	}
+	login := cmp.Or(runAs.Login, runAs.User)
 	all := append([]string{
 		"PATH=" + searchPath,
 		"HOME=" + runAs.Home,
-		"USER=" + runAs.User,
-		"LOGNAME=" + runAs.User,
+		"USER=" + login,
+		"LOGNAME=" + login,
 		"LANG=C",
 	}, extra...)
 
