@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -320,7 +321,11 @@ func (c *Check) judged(o Outcome) attempt {
 	a := attempt{grade: c.spec.Contract.grade(o), cancelled: o.Ending == Cancelled}
 	a.found = Result{Output: o.Output, Summary: c.spec.Contract.summary(o.Output), Detail: o.Detail(), Duration: o.Duration, At: o.At}
 	if c.spec.Contract == Nagios {
-		a.found.Perf, a.found.PerfBad = ParsePerf(o.Output)
+		text := o.Output
+		if o.Cut { // and the last value with it: 12 of 1234
+			text = text[:strings.LastIndexAny(text, " \t\n")+1]
+		}
+		a.found.Perf, a.found.PerfBad = ParsePerf(text)
 	}
 	return a
 }

@@ -455,3 +455,20 @@ func TestNagiosCheck(t *testing.T) {
 		t.Errorf("performance data (-want +got):\n%s", diff)
 	}
 }
+
+// Where output is cut, the value at its end may be a part of one.
+func TestNagiosOutputThatIsCut(t *testing.T) {
+	c := New(Spec{Contract: Nagios}, nil)
+	for _, tt := range []struct {
+		cut  bool
+		want []Perf
+	}{
+		{true, []Perf{{Label: "a", Value: 1}}},
+		{false, []Perf{{Label: "a", Value: 1}, {Label: "b", Value: 12}}},
+	} {
+		a := c.judged(Outcome{Ending: Exited, Output: "OK | a=1 b=12", Cut: tt.cut})
+		if diff := cmp.Diff(tt.want, a.found.Perf); diff != "" || a.found.PerfBad != 0 || a.found.Summary != "OK" {
+			t.Errorf("cut %t: %q, %d bad, performance data (-want +got):\n%s", tt.cut, a.found.Summary, a.found.PerfBad, diff)
+		}
+	}
+}
