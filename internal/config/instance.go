@@ -28,6 +28,7 @@ type instance struct {
 	s         *section
 	addresses []virtual
 	extra     []virtual
+	idle      []idleWeight
 	// families: all addresses could be read and agree, so IPv6 is right.
 	families bool
 }

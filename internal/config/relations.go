@@ -49,6 +49,9 @@ func (b *builder) relations() {
 		b.plan.Instances = append(b.plan.Instances, in.Instance)
 	}
 	b.members()
+	for _, in := range b.order {
+		b.idleWeights(in)
+	}
 	b.listeners()
 	unsure := len(b.order) == 0 || b.src.damagedIn([]string{"instance"}) ||
 		slices.ContainsFunc(b.order, func(in *instance) bool { return in.s.there("track") && !in.s.given("track") })
@@ -154,7 +157,7 @@ func (b *builder) track(in *instance, known []string) {
 			t.WarningWeight = c.WarningWeight
 		}
 		if what := idle(in, t.Weight); what != "" && !c.Number() {
-			s.at(at, shown, fmt.Sprintf("the weight %d of check %s changes nothing: %s", t.Weight, t.Check, what), "choose another priority or weight", true)
+			in.idle = append(in.idle, idleWeight{t, at, shown, what})
 		}
 		in.Track = append(in.Track, t)
 	}
@@ -172,7 +175,51 @@ func (b *builder) ownWeights(ts *section) {
 	}
 }
 
-// idle says why a weight cannot change the priority of an instance.
+// An idleWeight is one that changes nothing by itself, and where it stands.
+type idleWeight struct {
+	Track
+	at          *node
+	shown, what string
+}
+
+// idleWeights tells of the weights that change nothing, unless others can move
+// the priority away from its limit.
+func (b *builder) idleWeights(in *instance) {
+	if len(in.idle) == 0 {
+		return
+	}
+	up, down := b.moves(in)
+	for _, w := range in.idle {
+		if in.Owner() || w.Weight < 0 && !up || w.Weight > 0 && !down {
+			in.s.at(w.at, w.shown, fmt.Sprintf("the weight %d of check %s changes nothing: %s", w.Weight, w.Check, w.what), "choose another priority or weight", true)
+		}
+	}
+}
+
+// moves says which way the priority of an instance can be moved: by what it
+// and the members of its group track, and by bonds.
+func (b *builder) moves(in *instance) (up, down bool) {
+	members := []string{in.Name}
+	for _, g := range b.groups {
+		if slices.Contains(g.Instances, in.Name) {
+			members = append(members, g.Instances...)
+		}
+	}
+	for _, name := range members {
+		if b.instances[name] == nil {
+			continue // told already
+		}
+		for _, t := range b.instances[name].Track {
+			c := b.checks[t.Check]
+			up = up || t.Weight > 0 || c.Number()
+			down = down || t.Weight < 0 || t.WarningWeight < 0 || c.Number()
+		}
+	}
+	down = down || slices.ContainsFunc(b.plan.Bonds, func(bond Bond) bool { return bond.DegradedWeight < 0 })
+	return up, down
+}
+
+// idle says why a weight cannot change the priority of an instance by itself.
 func idle(in *instance, weight int) string {
 	switch {
 	case weight == 0 || !in.s.sure("priority"):

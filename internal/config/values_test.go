@@ -94,6 +94,58 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestIdleWeights: at a limit of the priority a weight that leads beyond it
+// matters once another leads away from it.
+func TestIdleWeights(t *testing.T) {
+	const checks = `
+[check.up]
+tcp = "192.0.2.9:1"
+weight = 20
+[check.down]
+tcp = "192.0.2.9:2"
+weight = -20
+[check.load]
+command = ["/bin/true"]
+contract = "nagios"
+weight = 20
+warning_weight = -5
+[check.file]
+file = { path = "/run/weight", test = "number" }
+`
+	const other = `
+[instance.other]
+interface = "eth0"
+vrid = 52
+priority = 254
+addresses = ["192.0.2.2/24"]
+track = ["down"]
+`
+	for _, c := range []struct {
+		lines, more string
+		want        int // weights that change nothing
+	}{
+		{`track = ["up"]`, "", 0},
+		{"priority = 254\ntrack = [\"up\"]", "", 1},
+		{"priority = 254\ntrack = [\"up\", \"down\"]", "", 0},
+		{"priority = 254\ntrack = [\"up\", \"file\"]", "", 0},
+		{"priority = 254\ntrack = [\"load\"]", "", 0},
+		{"priority = 254\ntrack = [\"up\"]", "[bond.bond0]\ndegraded_weight = -5\n", 0},
+		{"priority = 254\ntrack = [\"up\"]", other, 1},
+		{"priority = 254\ntrack = [\"up\"]", other + "[group.site]\ninstances = [\"web\", \"other\"]\n", 0},
+		{"priority = 1\ntrack = [\"down\"]", "", 1},
+		{"priority = 1\ntrack = [\"down\", \"up\"]", "", 0},
+		{"priority = 255\ntrack = [\"down\", \"up\"]", "", 2},
+	} {
+		plan, problems := Parse("f", []byte(checks+minimal+c.lines+"\n"+c.more), testEnv())
+		if plan == nil {
+			t.Fatalf("%s: %q", c.lines, problems.Strings())
+		}
+		if got := strings.Count(strings.Join(problems.Strings(), "\n"), "changes nothing"); got != c.want {
+			t.Errorf("%s\n%s: %q, want %d weights that change nothing", c.lines, c.more, problems.Strings(), c.want)
+		}
+	}
+}
+
 // TestCheckUser: whom a check runs as, and where its complaints point.
 func TestCheckUser(t *testing.T) {
 	file := "[check.c]\ncommand = [\"/bin/true\"]\n%s\n" + minimal + "track = [\"c\"]\n"
