@@ -160,7 +160,8 @@ func (p *httpProbe) readURL() (target netip.Addr, err error) {
 
 // checkRequest judges what is sent and expected.
 func (p *httpProbe) checkRequest() error {
-	if !httpguts.ValidHeaderFieldName(p.method) || p.method == http.MethodConnect {
+	// Servers tell "get" from GET (RFC 9110 §9.1), and refuse it.
+	if !httpguts.ValidHeaderFieldName(p.method) || p.method == http.MethodConnect || p.method != strings.ToUpper(p.method) {
 		return invalid("method", "%q is not a method to ask with", p.method)
 	}
 	if !httpguts.ValidHostHeader(p.host) {
@@ -174,7 +175,7 @@ func (p *httpProbe) checkRequest() error {
 	for name, value := range p.spec.Header {
 		switch {
 		case !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value):
-			return invalid("header", "%q: %q cannot be sent", name, value)
+			return invalid("header", "%q: it or its value cannot be sent", name) // the value may be a secret
 		case strings.EqualFold(name, "Host"):
 			return invalid("header", "%q is set by host", name)
 		case strings.EqualFold(name, "Content-Length"), strings.EqualFold(name, "Transfer-Encoding"), strings.EqualFold(name, "Connection"):

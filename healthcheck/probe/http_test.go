@@ -200,6 +200,7 @@ func TestHTTPFields(t *testing.T) {
 		{HTTP{URL: "http://a b/"}, "url"},
 		{HTTP{URL: ok, Method: "GET IT"}, "method"},
 		{HTTP{URL: ok, Method: "CONNECT"}, "method"},
+		{HTTP{URL: ok, Method: "get"}, "method"},
 		{HTTP{URL: ok, Status: []StatusRange{{100, 200}}}, "status"},
 		{HTTP{URL: ok, Status: []StatusRange{{300, 200}}}, "status"},
 		{HTTP{URL: ok, Body: "("}, "body"},
