@@ -54,6 +54,9 @@ type Tracked struct {
 	Verdict       Verdict
 	Initial       Verdict // what Unknown counts as
 	Warning       bool    // it passes with a warning
+	// Spared: failing means no fault here, whatever the weight: it does for
+	// another member of the same group.
+	Spared bool
 	// Number: the weights do not matter; Value is added while the check passes,
 	// and nothing otherwise.
 	Number bool
@@ -85,7 +88,7 @@ func (t Tracked) Adds() int {
 }
 
 // Faults reports whether the check means fault while it fails.
-func (t Tracked) Faults() bool { return t.Weight == 0 && !t.Number }
+func (t Tracked) Faults() bool { return t.Weight == 0 && !t.Number && !t.Spared }
 
 // Assess says what tracked checks do to a virtual router, in the order given:
 // the parts they add to its priority, why it is in fault, and why it must not

@@ -94,6 +94,7 @@ func TestAssess(t *testing.T) {
 		of("bad", 0, Failing), of("good", 0, Passing), of("open", 0, Unknown), of("worse", 0, Failing),
 		{Name: "presumed bad", Initial: Failing}, {Name: "presumed good", Initial: Passing},
 		{Name: "number", Number: true, Verdict: Failing, Value: 3},
+		{Name: "another's", Spared: true, Verdict: Failing}, {Name: "another's new one", Spared: true},
 	})
 	if diff := cmp.Diff([]Part{{"check:down", -20}, {"check:bonus", 10}}, parts); diff != "" {
 		t.Errorf("parts (-want +got):\n%s", diff)
@@ -122,6 +123,7 @@ func TestAdds(t *testing.T) {
 		{"no warning", Tracked{Weight: -20, WarningWeight: -5, Verdict: Passing}, 0},
 		{"failing outranks a warning", Tracked{Weight: -20, WarningWeight: -5, Verdict: Failing, Warning: true}, -20},
 		{"a warning of a check that can fault", Tracked{WarningWeight: -5, Verdict: Passing, Warning: true}, -5},
+		{"also of one that faults elsewhere", Tracked{WarningWeight: -5, Verdict: Passing, Warning: true, Spared: true}, -5},
 		{"a number", Tracked{Number: true, Value: -7, Verdict: Passing}, -7},
 		{"a number outranks the weights", Tracked{Number: true, Weight: 20, Value: 7, Verdict: Passing}, 7},
 		{"a number that cannot be read", Tracked{Number: true, Weight: -20, Value: 7, Verdict: Failing}, 0},

@@ -178,6 +178,23 @@ func TestElection(t *testing.T) {
 	}
 }
 
+// A check that means fault for one member of a group does so for all, whatever
+// weight the first member has for it.
+func TestElectionOfAGroupWithAFault(t *testing.T) {
+	p := node("n", 100, func(in *config.Instance) { in.Track = []config.Track{{Check: "nginx", Weight: 20}} })
+	db := p.Instances[0]
+	db.Name, db.VRID, db.Track = "db", 52, []config.Track{{Check: "nginx"}}
+	p.Instances = append(p.Instances, db)
+	p.Groups = []config.Group{{Name: "site", Instances: []string{"web", "db"}}}
+	var got []string
+	for _, r := range priorityTable(p) {
+		got = append(got, fmt.Sprintf("%s %s: %s", r.Instance, r.Failing, r.Nodes[0]))
+	}
+	if d := cmp.Diff([]string{"web : 120", "web nginx: FAULT", "db : 120", "db nginx: FAULT"}, got); d != "" {
+		t.Error(d)
+	}
+}
+
 // What the whole group tracks counts for each of its members, and a bond that
 // an instance runs over counts as well.
 func TestElectionOfGroupsAndBonds(t *testing.T) {

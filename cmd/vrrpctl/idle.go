@@ -47,7 +47,7 @@ type move struct {
 
 // weighed are those that have a weight.
 func (t tracked) weighed() (out []move) {
-	if t.good != t.bad {
+	if t.good != t.bad && !t.fault {
 		out = append(out, move{what(t) + " fails", t.good + t.bad, t.bad})
 	}
 	if t.warning != 0 {

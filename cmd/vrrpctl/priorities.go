@@ -54,8 +54,12 @@ func contend(p *config.Plan, in *config.Instance) contender {
 	}
 	for _, m := range members {
 		for _, t := range m.Track {
+			f := follow(p, t)
 			if !known(t.Check) {
-				c.tracks = append(c.tracks, follow(p, t))
+				c.tracks = append(c.tracks, f)
+			} else if f.fault { // of one member, and so of all
+				i := slices.IndexFunc(c.tracks, func(o tracked) bool { return o.name == t.Check })
+				c.tracks[i].fault = true
 			}
 		}
 	}

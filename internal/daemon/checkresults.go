@@ -48,24 +48,29 @@ func (e *engine) setChecks(checks []config.Check, node string) {
 
 // tracked lists the checks of an instance, and those of its whole group: the
 // members must agree in priority, or the group could not settle. A check that
-// several members track counts once, as the first of them has it.
+// several members track adds once, what the first of them has it add. One of
+// weight 0 is a fault of each member that tracks it so, whatever others have,
+// and of no other: they hear of it through the group.
 func (e *engine) tracked(inst *instance) []healthcheck.Tracked {
 	members := []*instance{inst}
 	if inst.group != nil {
 		members = inst.group.members
 	}
 	var out []healthcheck.Tracked
-	var elsewhere []string // faults of other members: they arrive through the group
+	named := func(name string) func(healthcheck.Tracked) bool {
+		return func(o healthcheck.Tracked) bool { return o.Name == name }
+	}
 	for _, m := range members {
 		for _, t := range m.cfg.Track {
-			if slices.ContainsFunc(out, func(o healthcheck.Tracked) bool { return o.Name == t.Check }) || slices.Contains(elsewhere, t.Check) {
-				continue
+			tr := e.checks[t.Check].tracked(t)
+			tr.Spared = m != inst && tr.Faults()
+			if slices.ContainsFunc(out, named(t.Check)) {
+				if m != inst || !tr.Faults() {
+					continue
+				}
+				tr.WarningWeight = 0
 			}
-			if m != inst && e.checks[t.Check].tracked(t).Faults() {
-				elsewhere = append(elsewhere, t.Check)
-				continue
-			}
-			out = append(out, e.checks[t.Check].tracked(t))
+			out = append(out, tr)
 		}
 	}
 	return out

@@ -88,6 +88,32 @@ func TestGroupFollowsAMembersCheck(t *testing.T) {
 	s.activate("web", "db")
 }
 
+// A check of weight 0 is a fault of the member that tracks it so, also where the
+// first member has another weight for it.
+func TestGroupKeepsAMembersFault(t *testing.T) {
+	s := started(t, oneInstance+"track = [{check=\"nginx\",weight=20}]\n"+strings.TrimPrefix(twoInstances, oneInstance)+"track = [\"nginx\"]\n"+aCheck+aGroup)
+	s.ran("nginx", healthcheck.Failing)
+	if got := s.inst("db").router.Faults(); !slices.Equal(got, []string{"check nginx is failing"}) {
+		t.Errorf("faults of db: %q", got)
+	}
+	s.state("web", vrrp.Fault)
+	s.state("db", vrrp.Fault)
+	s.ran("nginx", healthcheck.Passing)
+	s.state("db", vrrp.Backup)
+	s.priority("web", 120)
+	s.priority("db", 120)
+}
+
+// A warning of a check that means fault counts for all members, too.
+func TestGroupSharesWarnings(t *testing.T) {
+	for _, track := range []string{"track = [\"load\"]\n[instance.db]", "[instance.db]\ntrack = [\"load\"]", "track = [\"load\"]\n[instance.db]\ntrack = [\"load\"]"} {
+		s := started(t, strings.Replace(twoInstances, "[instance.db]", track, 1)+strings.Replace(nagiosCheck, "weight = -20\n", "", 1)+aGroup)
+		s.result(healthcheck.Result{Check: "load", Verdict: healthcheck.Passing, Warning: true})
+		s.priority("web", 95)
+		s.priority("db", 95)
+	}
+}
+
 // Members agree in priority: a weighted check of one counts for all, once, as
 // the first that tracks it has it.
 func TestGroupSharesWeights(t *testing.T) {
