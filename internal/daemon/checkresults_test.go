@@ -80,6 +80,9 @@ func TestANumberInAFileIsTheWeight(t *testing.T) {
 	if w := s.e.describeCheck(s.e.checks["drain"]).Weight; w == nil || *w != -31 {
 		t.Errorf("status has the weight %v, although it counts", w)
 	}
+	if got := strings.Join(s.e.changes(s.now, s.inst("web")), "\n"); !strings.Contains(got, "check drain finding another number: that on the priority (now -31, passing)") || strings.Contains(got, "fault") {
+		t.Errorf("explain: %s", got)
+	}
 	found(healthcheck.Failing, 0)
 	s.got("eth0#2: vrid 51 advertises 100\ncheck: check drain is failing: no number")
 	s.state("web", vrrp.Active)

@@ -122,9 +122,14 @@ func (e *engine) changes(now vrrp.Instant, inst *instance) []string {
 		}
 	}
 	for _, t := range e.tracked(inst) {
-		if t.Weight == 0 {
+		switch {
+		case t.Faults():
 			out = append(out, fmt.Sprintf("check %s failing: fault (now %s)", t.Name, t.Verdict))
-		} else {
+		case t.Number:
+			out = append(out, fmt.Sprintf("check %s finding another number: that on the priority (now %+d, %s)", t.Name, t.Adds(), t.Verdict))
+		case t.Spared:
+			out = append(out, fmt.Sprintf("check %s failing: fault of another member of its group (now %s)", t.Name, t.Verdict))
+		default:
 			out = append(out, fmt.Sprintf("check %s: %+d on the priority (now %s)", t.Name, t.Weight, t.Verdict))
 		}
 	}
