@@ -109,7 +109,7 @@ var processTable = &table{name: "check.NAME.process", about: "A process. A strin
 	{name: "name", kind: kindString, sample: `"nginx"`, limits: "without a directory", about: "What the kernel calls the process (`ps -o comm`); of a script, its own name."},
 	{name: "command_line", kind: kindString, sample: `"python3 .*/app\\.py"`, limits: "a regular expression (RE2)", about: "What must match in the arguments, joined by blanks."},
 	{name: "pid_file", kind: kindString, sample: `"/run/nginx.pid"`, limits: "an absolute path", about: "The file with the number of the process."},
-	{name: "min", kind: kindInteger, def: "1", min: 1, max: 1024, limits: "not with pid_file", about: "How many must run."},
+	{name: "min", kind: kindInteger, def: "1", min: 1, max: 64, limits: "not with pid_file", about: "How many must run."},
 }}
 
 var interfaceTable = &table{name: "check.NAME.interface", about: "A network interface. A string in its place is the name.", keys: []key{

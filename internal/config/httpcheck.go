@@ -35,6 +35,13 @@ func (r probeReader) http() probe.HTTP {
 		}
 		p.Header[name] = value
 	}
+	if strings.HasPrefix(p.URL, "http://") {
+		for key, set := range map[string]bool{"ca_file": p.TLS.CAFile != "", "server_name": p.TLS.ServerName != "", "insecure": p.TLS.Insecure} {
+			if set {
+				r.wrong(key, "it is about certificates, and the URL is not an https one", "write https in url, or remove it")
+			}
+		}
+	}
 	return p
 }
 

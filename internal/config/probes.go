@@ -43,7 +43,7 @@ var probeKinds = []probeKind{
 	}, func(s probe.TCP) literals {
 		return literals{"address": text(s.Address), "source": litAddress(s.Source), "device": lit(s.Device)}
 	}, nil),
-	kindOf(httpCheckTable, "url", probeReader.http, showHTTP, nil),
+	kindOf(httpCheckTable, "url", probeReader.http, showHTTP, map[string]string{"header": "headers"}),
 	kindOf(icmpTable, "address", func(r probeReader) probe.ICMP {
 		p := probe.ICMP{Address: r.address("address"), Source: r.address("source"), Device: r.text("device")}
 		if r.integer("count") > 1 {
