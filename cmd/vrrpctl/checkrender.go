@@ -79,7 +79,7 @@ func RenderChecks(w io.Writer, checks []control.Check, o Options) error {
 		g.row(cell{c.Name, bold}, cell{text: c.Kind}, verdictCell(c), cell{text: since(o.Now, c.Since)}, cell{text: seconds(c.IntervalSeconds)},
 			cell{text: fmt.Sprint(c.Runs)}, overruns, cell{text: instances}, cell{text: short(target(c), 60)})
 		if text := said(c); c.Verdict != "passing" && text != "" || c.Warning {
-			g.note(yellow, "why: "+text)
+			g.note(yellow, "why: "+short(text, 200)) // show has all of it
 		}
 	}
 	return g.write(w)

@@ -169,6 +169,15 @@ func TestFrame(t *testing.T) {
 	}
 }
 
+// A plugin that says much in one line does not fill the list with it.
+func TestRenderChecksIsAList(t *testing.T) {
+	c := control.Check{Name: "loud", Verdict: "failing", Result: "exit status 2", Grade: "failed", Summary: strings.Repeat("x", 4096)}
+	text := rendered(t, func(b *bytes.Buffer) error { return RenderChecks(b, []control.Check{c}, Options{Now: now}) })
+	if len(text) > 500 || !strings.Contains(text, "why: exit status 2: xxx") || !strings.Contains(text, "…") {
+		t.Errorf("%d bytes: %.600s", len(text), text)
+	}
+}
+
 // What a check may be in besides.
 func TestRenderCheck(t *testing.T) {
 	until := now.Add(time.Minute)
