@@ -109,6 +109,22 @@ func TestRunNeverOverlapsAndCountsOverruns(t *testing.T) {
 	})
 }
 
+// A run that takes its whole timeout ends a moment after the next one is due.
+func TestRunThatEndsAMomentLateSkipsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const late = 1005 * time.Millisecond
+		f := &fake{takes: []time.Duration{late, late, late, 0, 0, 1105 * time.Millisecond, 0}}
+		results := runFor(t, 8500*time.Millisecond, Spec{Interval: time.Second, Timeout: 2 * time.Second}, f)
+		want := []time.Duration{0, late, 2 * late, 3 * late, 4 * time.Second, 5 * time.Second, 7 * time.Second, 8 * time.Second}
+		if diff := cmp.Diff(want, f.starts); diff != "" {
+			t.Errorf("starts (-want +got):\n%s", diff)
+		}
+		if last := results[len(results)-1]; last.Overruns != 1 {
+			t.Errorf("%d overruns, want that of the last long run alone", last.Overruns)
+		}
+	})
+}
+
 func TestRunReportsNothingOfACancelledRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{takes: []time.Duration{0, time.Hour}}
