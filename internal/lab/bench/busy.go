@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
 	"time"
 
 	"vrrpd/internal/lab"
@@ -43,8 +45,10 @@ func (b *bench) busy(s *stage, all []*takeover, load int) {
 	for _, t := range all {
 		t.mark = t.c.rec.Mark()
 	}
+	window := b.window(8*time.Second, 10*time.Minute)
+	wakes := b.wakes(all[0].c, window)
 	began := time.Now()
-	time.Sleep(b.window(8*time.Second, 10*time.Minute))
+	time.Sleep(window)
 	ended := time.Now()
 	early, longest := map[string]pair{}, map[string]pair{}
 	for _, p := range noise {
@@ -63,6 +67,9 @@ func (b *bench) busy(s *stage, all []*takeover, load int) {
 		}
 		early[name].add(t.kind, float64(t.falseTransitions(seen)))
 		longest[name].add(t.kind, figures.Max(gaps))
+	}
+	if wakes != nil {
+		b.row("busy", fmt.Sprintf("%d processes: a real-time thread that only wakes up", load), "ms late", wakes.latest(s), figures.Max, figures.Target{})
 	}
 	for i := 0; i < len(all); i += len(contenders) {
 		t := all[i]
@@ -105,4 +112,38 @@ func falseTransitions(b uint16, seen []lab.Seen) (n int) {
 		active = s.Host == b
 	}
 	return n
+}
+
+// A waking is a thread with real-time priority that does nothing but wake up
+// every 10 ms (cyclictest of the kernel's rt-tests). What it is late, the machine
+// is, whoever runs on it.
+type waking struct{ *lab.Process }
+
+// wakes begins one, on a host of the cluster and for a while; nil: there is no
+// real-time priority to be had.
+func (b *bench) wakes(c *cluster, window time.Duration) *waking {
+	if b.plain {
+		return nil
+	}
+	return &waking{c.client.Start("cyclictest", "--quiet", "--default-system", "--policy=rr", "--priority=50",
+		"--interval=10000", fmt.Sprintf("--duration=%d", int(window.Seconds())))}
+}
+
+var latestWake = regexp.MustCompile(`Max: *(\d+)`)
+
+// latest is the most that it was late, in milliseconds, for want of a column of
+// its own in that of vrrpd.
+func (w *waking) latest(s *stage) pair {
+	if err := w.Wait(20 * time.Second); err != nil {
+		s.Fatalf("cyclictest: %v\n%s", err, w.Output())
+	}
+	found := latestWake.FindStringSubmatch(w.Output())
+	if found == nil {
+		s.Fatalf("cyclictest said:\n%s", w.Output())
+	}
+	us, err := strconv.Atoi(found[1])
+	if err != nil {
+		s.Fatalf("cyclictest: %v", err)
+	}
+	return pair{vrrpd: {float64(us) / 1000}}
 }

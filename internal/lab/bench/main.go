@@ -40,6 +40,7 @@ type bench struct {
 	full    bool // take longer
 	plain   bool // real-time priority cannot be had here
 	terms   terms
+	ticks   ticks // at the beginning
 	rows    []figures.Row
 	samples []figures.Sample
 }
@@ -84,6 +85,7 @@ func run() error {
 		note("nothing is measured with real-time priority (%s); root may have it", strings.TrimSpace(string(out)))
 	}
 	began := time.Now()
+	b.ticks = readTicks()
 	var failures []string
 	for _, name := range chosen {
 		i := slices.Index(names(), name)

@@ -109,3 +109,19 @@ func judge(f []byte) vrrp.Reason {
 	var a vrrp.Advert
 	return vrrp.Decode(d, &a)
 }
+
+func TestParseTicks(t *testing.T) {
+	for line, want := range map[string]ticks{
+		"cpu  10 20 30 1000 500 1 2 4 7 7": {wanted: 67, stolen: 4},
+		"cpu  10 20 30 1000":               {wanted: 60}, // before there was a hypervisor
+		"cpu  10 x":                        {},
+		"":                                 {},
+	} {
+		if got := parseTicks(line); got != want {
+			t.Errorf("%q: %+v, want %+v", line, got, want)
+		}
+	}
+	if now := readTicks(); now.wanted == 0 {
+		t.Error("/proc/stat says nothing")
+	}
+}

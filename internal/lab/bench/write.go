@@ -29,6 +29,9 @@ type results struct {
 type machine struct {
 	Processors int    `json:"processors"`
 	Kernel     string `json:"kernel"`
+	// Stolen is the percentage of the wanted processor time that others had, if
+	// the machine is virtual and shares the processors of another.
+	Stolen float64 `json:"stolen"`
 }
 
 // write prints the table and writes table, JSON and plot into the directory.
@@ -41,7 +44,7 @@ func (b *bench) write(dir, profile string, began time.Time) error {
 		return err
 	}
 	r := results{Began: began, Seconds: time.Since(began).Seconds(), Profile: profile, Runs: b.runs,
-		Machine:  machine{Processors: runtime.NumCPU(), Kernel: strings.TrimSpace(string(release))},
+		Machine:  machine{Processors: runtime.NumCPU(), Kernel: strings.TrimSpace(string(release)), Stolen: b.ticks.since()},
 		Versions: []string{version(filepath.Join(b.terms.programs, "vrrpd")), version("keepalived")},
 		Rows:     b.rows, Samples: b.samples}
 	text, err := json.MarshalIndent(r, "", "  ")
@@ -65,7 +68,8 @@ func (b *bench) write(dir, profile string, began time.Time) error {
 	if err := os.WriteFile(filepath.Join(dir, "plot.svg"), []byte(plot.String()), 0o644); err != nil {
 		return err
 	}
-	fmt.Printf("%s, %d processors, Linux %s, %d runs\n\n%s", strings.Join(r.Versions, " and "), r.Machine.Processors, r.Machine.Kernel, b.runs, &table)
+	fmt.Printf("%s, %d processors (%.1f %% stolen), Linux %s, %d runs\n\n%s", strings.Join(r.Versions, " and "),
+		r.Machine.Processors, r.Machine.Stolen, r.Machine.Kernel, b.runs, &table)
 	return nil
 }
 
