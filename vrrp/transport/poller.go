@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -164,12 +163,11 @@ func (p *Poller) wait(deadline, window int64, ahead func()) ([]int32, bool, erro
 			return p.collect(n)
 		case timeout == 0 || deadline != NoDeadline && Now() >= deadline:
 			return nil, false, nil
-		case window > 0 && !raw:
-			// The monitor of the runtime has a goroutine yield that kept its
-			// processor for 10 ms, and takes the wait for a part of them. Now there
-			// is time for it, later there is not.
-			runtime.Gosched()
 		}
+		// To yield to the scheduler here, before the runtime's monitor asks for
+		// it (it takes the wait for a goroutine that does not stop), hands the
+		// processor to another thread and waits for it back: on a busy machine
+		// for longer than there is left.
 	}
 }
 
