@@ -25,8 +25,10 @@ const (
 
 	// rawWindow is the last part of a precise wait, spent in system calls
 	// that the scheduler does not know of: long enough for the runtime to have
-	// given the thread its processor back after the first part; short enough not
-	// to hold up the garbage collector noticeably.
+	// given the thread its processor back after the first part, and for its
+	// monitor, which that has woken, to have found that the thread kept one for
+	// long, and to have it yield; short enough not to hold up the garbage
+	// collector noticeably.
 	rawWindow = int64(1500 * time.Microsecond)
 
 	// AheadWindow is how long before the end of a precise wait ahead is called.
