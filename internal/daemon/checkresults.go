@@ -68,7 +68,7 @@ func (e *engine) tracked(inst *instance) []healthcheck.Tracked {
 				if m != inst || !tr.Faults() {
 					continue
 				}
-				tr.WarningWeight = 0
+				tr.WarningWeight = 0 // what it adds is the first's
 			}
 			out = append(out, tr)
 		}

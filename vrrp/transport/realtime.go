@@ -23,8 +23,8 @@ func SetRealTime(priority int) error {
 // processor for as long at a time, 0.1 to 100 ms. A thread that asks for less
 // than others does not get more in all, but gets it sooner once it wakes: Linux
 // 6.12 and later has it run before one that asked for more. Before that it
-// changes nothing, nor does it for a thread of another policy. It is not inherited and needs
-// no privilege. (sched(7); Documentation/scheduler/sched-eevdf.rst.)
+// changes nothing, nor does it for a thread of another policy. It is not
+// inherited and needs no privilege. (sched(7); Documentation/scheduler/sched-eevdf.rst.)
 func SetSlice(slice time.Duration) error {
 	attr, err := unix.SchedGetAttr(0, 0)
 	if err != nil {
