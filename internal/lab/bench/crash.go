@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,7 +59,7 @@ func benchCrash(b *bench, s *stage) {
 		clusters[i] = newCluster(s, b.terms, 1)
 	}
 	for _, cond := range conditions {
-		if cond.full && !b.full || cond.realtime && b.plain {
+		if cond.full && !b.full || cond.realtime && b.plain || !strings.Contains(cond.String(), b.only) {
 			continue
 		}
 		overhead, announced, outage := pair{}, pair{}, pair{}
