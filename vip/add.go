@@ -31,6 +31,7 @@ func (w *worker) addAll(goals []*goal) {
 	} else {
 		ahead := w.addAhead(goals[n:])
 		w.announceBatch(first, &jam)
+		w.atEase() // there is much to do, and others have to live as well
 		for b := range ahead {
 			w.announceBatch(b, &jam)
 		}

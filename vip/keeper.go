@@ -26,9 +26,9 @@ type Keeper struct {
 	beat    atomic.Int64 // when the caller last showed progress (clock); 0: it never said that it would
 	starved atomic.Bool  // the worker waits for a Beat
 
-	polite  atomic.Bool   // who looks out yields the processor
-	lookout atomic.Int64  // until when orders are expected (clock); 0: not
-	ordered atomic.Uint64 // serial, for whoever looks out
+	caller  atomic.Pointer[Caller] // who is about to give orders
+	lookout atomic.Int64           // until when they are expected (clock); 0: not
+	ordered atomic.Uint64          // serial, for whoever looks out
 
 	mu      sync.Mutex
 	orders  map[string]*order // by owner

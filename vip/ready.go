@@ -7,33 +7,90 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// A Caller is who is about to have addresses held, as far as it matters to who
+// shares the machine with it.
+type Caller struct {
+	CPU      int // that its thread runs on
+	Priority int // its real-time priority (sched(7)); 0: it has none
+}
+
 // Ready has the worker look out for orders for a while instead of sleeping
 // until one comes: for a caller who is about to have addresses held, and whose
 // clients wait. To wake a goroutine, and a processor that was idle, costs some
-// tenths of a millisecond. A polite one yields the processor between looks, for
-// a caller who would not get it otherwise; on a busy machine others then get it
-// as well. Ready does not wait. Where there is one processor only it does
-// nothing: that one is the caller's.
-func (k *Keeper) Ready(patience time.Duration, polite bool) {
+// tenths of a millisecond. Whoever looks out keeps off the caller's CPU, if there
+// is another one, and is the next after it in real-time priority. Without
+// that it yields the CPU between looks, since the caller may have to share
+// it; on a busy machine others then get it as well. Ready does not wait. Where the
+// program has one processor only it does nothing: that one is the caller's.
+func (k *Keeper) Ready(patience time.Duration, by Caller) {
 	if runtime.GOMAXPROCS(0) < 2 {
 		return
 	}
-	k.polite.Store(polite)
+	k.caller.Store(&by)
 	k.lookout.Store(k.clock(time.Now().Add(patience)))
 	k.nudge()
 }
 
-// lookOut does what Ready promises, and reports whether there is an order.
-func (w *worker) lookOut() bool {
+// lookOut does what Ready promises, if it was called, and begins with the order
+// if one comes. It reports whether there is more to do.
+func (w *worker) lookOut() (more bool) {
 	k := w.keeper
 	until := k.lookout.Swap(0)
+	if until == 0 {
+		return k.ordered.Load() != w.taken
+	}
+	caller := k.caller.Load()
+	w.ease = attend(caller)
+	defer w.atEase()
+	w.rehearse()
 	for k.ordered.Load() == w.taken {
 		if k.clock(time.Now()) >= until {
 			return false
 		}
-		if k.polite.Load() {
+		if caller.Priority == 0 {
 			_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) // there are no errors
 		}
 	}
-	return true
+	return w.pass(time.Now())
+}
+
+// atEase ends what lookOut asked of the machine, which is for the first
+// addresses alone.
+func (w *worker) atEase() {
+	if w.ease != nil {
+		w.ease()
+		w.ease = nil
+	}
+}
+
+// attend keeps the goroutine on its thread, and that one off the caller's CPU
+// and ahead of everything ordinary, as far as it can be had, until ease is called. A thread
+// that wakes up is often put on the CPU of the one that woke it, more so in a
+// virtual machine, where Linux takes an idle CPU for one that is not there; and
+// there it would wait for the very thread that waits for it.
+func attend(caller *Caller) (ease func()) {
+	var cpus unix.CPUSet
+	usual, err := unix.SchedGetAttr(0, 0)
+	if err != nil || unix.SchedGetaffinity(0, &cpus) != nil {
+		return nil // there is nothing to go back to
+	}
+	runtime.LockOSThread()
+	others, ahead := cpus, *usual
+	others.Clear(caller.CPU)
+	moved := others.Count() > 0 && unix.SchedSetaffinity(0, &others) == nil
+	ahead.Policy, ahead.Priority, ahead.Nice, ahead.Runtime = unix.SCHED_RR, uint32(caller.Priority-1), 0, 0
+	ahead.Flags |= unix.SCHED_FLAG_RESET_ON_FORK
+	raised := caller.Priority > 1 && unix.SchedSetAttr(0, &ahead, 0) == nil
+	return func() {
+		ok := true
+		if raised {
+			ok = unix.SchedSetAttr(0, usual, 0) == nil
+		}
+		if moved {
+			ok = unix.SchedSetaffinity(0, &cpus) == nil && ok
+		}
+		if ok { // else no other goroutine should come to this thread
+			runtime.UnlockOSThread()
+		}
+	}
 }

@@ -23,6 +23,7 @@ type worker struct {
 	taken   uint64 // serial of the latest order taken
 	byOrder map[*order]*duty
 	duties  []*duty // by age
+	ease    func()  // ends what lookOut asked of the machine; nil: nothing
 	goals   []*goal
 	ours    map[place]*holding
 	// contested: several duties name an address, so whose it is may change.

@@ -192,10 +192,10 @@ func (d *Daemon) open() error {
 		free:     func(id identity) { d.beats.Free(id.key()) },
 	})
 	d.loop = newLoop(d.engine, poller, d.opts.Observer.Lag)
-	d.loop.begin = func() (ahead bool) {
-		ahead, d.engine.realtime = realtime(d.plan)
+	d.loop.begin = func() (priority int) {
+		priority, d.engine.realtime = realtime(d.plan)
 		rehearse()
-		return ahead
+		return priority
 	}
 	d.checks = d.newChecks()
 	d.web = newWeb(d.log)

@@ -22,8 +22,8 @@ type addresses interface {
 	Forget(owner string)
 	Rename(from, to string)
 	Announce(owner string)
-	Beat()                                     // the loop goes on
-	Ready(patience time.Duration, polite bool) // they are about to be held
+	Beat()                                       // the loop goes on
+	Ready(patience time.Duration, by vip.Caller) // they are about to be held
 }
 
 // outside is what the engine needs of the world; none of it waits, but giveWay.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"vrrpd/internal/netif"
+	"vrrpd/vip"
 	"vrrpd/vrrp"
 	"vrrpd/vrrp/transport"
 )
@@ -17,12 +18,12 @@ var errStopped = errors.New("the daemon is stopping")
 
 // A loop runs the engine on a thread of its own.
 type loop struct {
-	engine *engine
-	poller *transport.Poller
-	lag    func(time.Duration) // how much later than its timer a turn began
-	begin  func() (ahead bool) // called first, on the loop's thread; says whether that is ahead of all others
-	ahead  bool
-	look   func() (s netif.Snapshot, ok bool) // the interfaces as they are now, if that can be known soon
+	engine   *engine
+	poller   *transport.Poller
+	lag      func(time.Duration)   // how much later than its timer a turn began
+	begin    func() (priority int) // called first, on the loop's thread; returns its real-time priority, 0 for none
+	priority int
+	look     func() (s netif.Snapshot, ok bool) // the interfaces as they are now, if that can be known soon
 
 	began  vrrp.Instant // the last turn
 	heard  vrrp.Instant // the last turn that had packets
@@ -89,7 +90,7 @@ func (l *loop) run() error {
 		return err
 	}
 	if l.begin != nil {
-		l.ahead = l.begin()
+		l.priority = l.begin()
 	}
 	for {
 		if stopped, err := l.turn(); stopped || err != nil {
@@ -194,7 +195,9 @@ func (l *loop) wait() (ready []int32, woken bool, err error) {
 
 // waitForTakeover is Wait for a moment at which addresses are to be held.
 func (l *loop) waitForTakeover(deadline int64) (ready []int32, woken bool, err error) {
-	return l.poller.WaitPrecisely(deadline, func() { l.engine.out.addresses.Ready(lookOut, !l.ahead) })
+	return l.poller.WaitPrecisely(deadline,
+		func() { l.engine.out.addresses.Ready(lookOut, vip.Caller{CPU: transport.CPU(), Priority: l.priority}) },
+		func() { rehearse() })
 }
 
 // lookOut is how long the keeper of addresses is asked to be ready for a

@@ -20,23 +20,23 @@ const realtimePriority = 10
 const ordinarySlice = 100 * time.Microsecond
 
 // realtime puts the loop ahead of everything ordinary on the host, as far as
-// that is permitted, and returns whether it is, and what to say of it. Where it
+// that is permitted, and returns its priority, 0 for none, and what to say of it. Where it
 // is not, it at least waits for others as little as an ordinary thread can. Called
 // on the loop's thread.
-func realtime(plan *config.Plan) (ahead bool, said string) {
-	if ahead, said = privileged(plan); ahead {
-		return ahead, said
+func realtime(plan *config.Plan) (priority int, said string) {
+	if priority, said = privileged(plan); priority > 0 {
+		return priority, said
 	}
 	if err := transport.SetSlice(ordinarySlice); err != nil {
 		said += "; " + err.Error()
 	}
-	return ahead, said
+	return 0, said
 }
 
 // privileged is realtime but for the last resort.
-func privileged(plan *config.Plan) (ahead bool, said string) {
+func privileged(plan *config.Plan) (priority int, said string) {
 	if plan.Realtime == "off" {
-		return false, "without real-time priority: node.realtime is off"
+		return 0, "without real-time priority: node.realtime is off"
 	}
 	var have, lack []string
 	for _, part := range []struct {
@@ -48,7 +48,9 @@ func privileged(plan *config.Plan) (ahead bool, said string) {
 	} {
 		switch err := part.set(); {
 		case err == nil:
-			ahead = ahead || part.grant == "CAP_SYS_NICE"
+			if part.grant == "CAP_SYS_NICE" {
+				priority = realtimePriority
+			}
 			have = append(have, part.name)
 		case errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOMEM):
 			lack = append(lack, part.name+" (needs "+part.grant+")")
@@ -63,5 +65,5 @@ func privileged(plan *config.Plan) (ahead bool, said string) {
 	if len(lack) > 0 {
 		parts = append(parts, "without "+strings.Join(lack, " and "))
 	}
-	return ahead, strings.Join(parts, ", ")
+	return priority, strings.Join(parts, ", ")
 }

@@ -49,9 +49,9 @@ func (unsent) Close() error { return nil }
 // unheld are addresses that nobody has.
 type unheld struct{}
 
-func (unheld) Set(string, vip.Want)      {}
-func (unheld) Forget(string)             {}
-func (unheld) Rename(_, _ string)        {}
-func (unheld) Announce(string)           {}
-func (unheld) Beat()                     {}
-func (unheld) Ready(time.Duration, bool) {}
+func (unheld) Set(string, vip.Want)            {}
+func (unheld) Forget(string)                   {}
+func (unheld) Rename(_, _ string)              {}
+func (unheld) Announce(string)                 {}
+func (unheld) Beat()                           {}
+func (unheld) Ready(time.Duration, vip.Caller) {}

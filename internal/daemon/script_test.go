@@ -419,11 +419,11 @@ func (f fakeAddresses) Set(owner string, w vip.Want) {
 	}
 	f.s.line("%s %s %s%s", verb, owner, strings.Join(addressNames(w.Addresses), " "), linger)
 }
-func (f fakeAddresses) Forget(owner string)       { f.s.line("forget %s", owner) }
-func (f fakeAddresses) Rename(from, to string)    { f.s.line("rename %q %q", from, to) }
-func (f fakeAddresses) Beat()                     {}
-func (f fakeAddresses) Ready(time.Duration, bool) {}
-func (f fakeAddresses) Announce(owner string)     { f.s.line("announce %s", owner) }
+func (f fakeAddresses) Forget(owner string)             { f.s.line("forget %s", owner) }
+func (f fakeAddresses) Rename(from, to string)          { f.s.line("rename %q %q", from, to) }
+func (f fakeAddresses) Beat()                           {}
+func (f fakeAddresses) Ready(time.Duration, vip.Caller) {}
+func (f fakeAddresses) Announce(owner string)           { f.s.line("announce %s", owner) }
 
 func addrs(list ...string) (out []netip.Addr) {
 	for _, a := range list {

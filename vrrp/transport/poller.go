@@ -29,11 +29,13 @@ const (
 	// monitor, which that has woken, to have found that the thread kept one for
 	// long, and to have it yield; short enough not to hold up the garbage
 	// collector noticeably.
-	rawWindow = int64(1500 * time.Microsecond)
+	rawWindow = int64(2200 * time.Microsecond)
 
 	// AheadWindow is how long before the end of a precise wait ahead is called.
-	// Who is woken then may be put on this CPU, so there is some sleep after it.
-	AheadWindow = 900 * time.Microsecond
+	// Who is woken then may be put on this CPU, so there is some sleep after it:
+	// enough for that one to get going, and to another CPU, even if the timer is
+	// late as it is in a virtual machine at times.
+	AheadWindow = 1600 * time.Microsecond
 
 	// spinWindow is the very last part, spent looking at the clock: a thread
 	// that sleeps needs some tens of microseconds to be woken, and in a virtual
@@ -112,23 +114,24 @@ func (p *Poller) Remove(fd int) error {
 // until the next call. A deadline that has passed makes it look without
 // waiting; what is ready is reported even then.
 func (p *Poller) Wait(deadline int64) (ready []int32, woken bool, err error) {
-	return p.wait(deadline, 0, nil)
+	return p.wait(deadline, 0, nil, nil)
 }
 
 // WaitPrecisely is Wait for a deadline at which every microsecond counts, as
 // for a takeover. After an ordinary blocking system call the runtime may
 // have lent this thread's processor to another and needs up to some tenths of
-// a millisecond to return it. So the last 1.5 ms are waited in a system call
-// that keeps the processor. If nothing has happened 0.9 ms before the deadline,
-// ahead is called, which may be nil. The very last 0.8 ms are not slept through
-// but spent looking at the clock; what arrives in them is reported by the next
-// call. Every other goroutine may have to wait that long too, and it costs some
-// more system calls: for the deadlines that are worth it.
-func (p *Poller) WaitPrecisely(deadline int64, ahead func()) (ready []int32, woken bool, err error) {
-	return p.wait(deadline, rawWindow, ahead)
+// a millisecond to return it. So the last 2.2 ms are waited in a system call
+// that keeps the processor. If nothing has happened 1.6 ms before the deadline,
+// ahead is called. The very last 0.8 ms are not slept through but spent looking
+// at the clock, after a call of awake, which must not take longer; what arrives
+// in them is reported by the next call. Both functions may be nil. Every other goroutine may have to wait
+// that long too, and it costs some more system calls: for the deadlines that are
+// worth it.
+func (p *Poller) WaitPrecisely(deadline int64, ahead, awake func()) (ready []int32, woken bool, err error) {
+	return p.wait(deadline, rawWindow, ahead, awake)
 }
 
-func (p *Poller) wait(deadline, window int64, ahead func()) ([]int32, bool, error) {
+func (p *Poller) wait(deadline, window int64, ahead, awake func()) ([]int32, bool, error) {
 	if deadline == 0 {
 		deadline = NoDeadline
 	}
@@ -151,6 +154,9 @@ func (p *Poller) wait(deadline, window int64, ahead func()) ([]int32, bool, erro
 			case left > spinWindow:
 				timeout = left - spinWindow
 			default:
+				if awake != nil {
+					awake()
+				}
 				for Now() < deadline {
 				}
 				return nil, false, nil
@@ -173,7 +179,7 @@ func (p *Poller) wait(deadline, window int64, ahead func()) ([]int32, bool, erro
 	}
 }
 
-// Pause waits for d, whatever happens meanwhile, but not into the last 1.5 ms
+// Pause waits for d, whatever happens meanwhile, but not into the last 2.2 ms
 // before the deadline (CLOCK_MONOTONIC ns): those are a Wait's. Packets gather
 // in the sockets meanwhile, and none of them wakes the thread.
 func (p *Poller) Pause(d time.Duration, deadline int64) error {

@@ -36,7 +36,7 @@ func eachPoller(t *testing.T, test func(t *testing.T, p *Poller, wait func(int64
 				p.noPwait2 = old
 				wait := p.Wait
 				if precise {
-					wait = func(deadline int64) ([]int32, bool, error) { return p.WaitPrecisely(deadline, nil) }
+					wait = func(deadline int64) ([]int32, bool, error) { return p.WaitPrecisely(deadline, nil, nil) }
 				}
 				test(t, p, wait)
 				if p.noPwait2 != old {
@@ -297,7 +297,7 @@ func TestPause(t *testing.T) {
 	}{
 		{2 * time.Millisecond, 0, 2 * time.Millisecond},
 		{2 * time.Millisecond, time.Hour, 2 * time.Millisecond},
-		{time.Hour, 2 * time.Millisecond, 1500 * time.Microsecond},
+		{time.Hour, 4 * time.Millisecond, 1500 * time.Microsecond},
 		{time.Hour, 200 * time.Microsecond, 0},
 		{time.Hour, -time.Hour, 0},
 		{-time.Hour, 0, 0},
@@ -320,6 +320,30 @@ func TestPause(t *testing.T) {
 	}
 }
 
+// What is to be done ahead of the deadline is done once, in the order promised,
+// and none of it if something happens first.
+func TestWaitPrecisely(t *testing.T) {
+	for _, old := range []bool{false, true} {
+		p := newPoller(t)
+		p.noPwait2 = old
+		deadline := Now() + int64(5*time.Millisecond)
+		var calls []int64
+		call := func() { calls = append(calls, Now()) }
+		if ready, woken, err := p.WaitPrecisely(deadline, call, call); len(ready) > 0 || woken || err != nil {
+			t.Fatalf("ready %v, woken %t, %v", ready, woken, err)
+		}
+		end := Now()
+		if len(calls) != 2 || calls[0] < deadline-int64(AheadWindow) || calls[1] < deadline-spinWindow || end < deadline {
+			t.Errorf("old=%t: called %v before the deadline, which it ended %v after", old, calls, time.Duration(end-deadline))
+		}
+		calls = nil
+		p.Wake()
+		if _, woken, err := p.WaitPrecisely(Now()+int64(time.Minute), call, call); !woken || err != nil || len(calls) > 0 {
+			t.Errorf("old=%t: woken %t, %v, after %d calls", old, woken, err, len(calls))
+		}
+	}
+}
+
 // Many waits on many threads, with the collector at work: the runtime gets its
 // processors back and gives them again.
 func TestWaitsBesideOthers(t *testing.T) {
@@ -338,7 +362,7 @@ func TestWaitsBesideOthers(t *testing.T) {
 					runtime.GC()
 				}
 				deadline := Now() + int64(50*time.Microsecond)
-				if _, _, err := p.WaitPrecisely(deadline+int64(i%2)*rawWindow, nil); err != nil || Now() < deadline {
+				if _, _, err := p.WaitPrecisely(deadline+int64(i%2)*rawWindow, nil, nil); err != nil || Now() < deadline {
 					t.Error(err, "or too early")
 					return
 				}

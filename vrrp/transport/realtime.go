@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,4 +68,12 @@ func capable(capability int) (bool, error) {
 		return false, os.NewSyscallError("capget", err)
 	}
 	return data[capability/32].Effective&(1<<(capability%32)) != 0, nil
+}
+
+// CPU returns the number of the CPU that the calling thread runs on.
+func CPU() int {
+	var cpu uint32
+	// It fails only for addresses that are not there.
+	_, _, _ = unix.RawSyscall(unix.SYS_GETCPU, uintptr(unsafe.Pointer(&cpu)), 0, 0)
+	return int(cpu)
 }

@@ -1,0 +1,149 @@
+package vip
+
+import (
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A rehearsal goes the way of a takeover and leaves no trace: nothing is added,
+// removed, announced or told.
+func TestRehearse(t *testing.T) {
+	f := newFakeKernel("eth0")
+	b := newKeeper(f, func(e Event) { t.Errorf("told: %+v", e) })
+	if !b.work.rehearse() {
+		t.Error("no address was held")
+	}
+	if len(f.log) > 0 {
+		t.Errorf("done to the kernel: %q", f.log)
+	}
+}
+
+func TestKernelRehearse(t *testing.T) {
+	c := newCable(t)
+	ear := c.listen(nil)
+	c.add(address("192.0.2.9/24"))
+	k, r, stop := startKeeper(t)
+	settle(t, k)
+	stop() // the worker's goroutine is this one from here on
+	again, err := New(r.record)
+	must(t, err)
+	defer again.Close()
+	before, err := again.kernel.list()
+	must(t, err)
+	if !again.work.rehearse() {
+		t.Error("no address was held")
+	}
+	after, err := again.kernel.list()
+	must(t, err)
+	if len(before.list) != len(after.list) || !c.has("192.0.2.9/24") {
+		t.Errorf("%d addresses before, %d after", len(before.list), len(after.list))
+	}
+	// What is asked of the kernel next is answered as ever.
+	at := c.link(c.near).Attrs().Index
+	errs := again.kernel.apply([]op{{do: add, index: at, addr: Address{Prefix: somewhere, Interface: c.near}}})
+	if errs[0] != nil || !c.has("192.0.2.9/24", "192.0.2.1/32") {
+		t.Errorf("the next request: %v", errs)
+	}
+	if h := ear.about("192.0.2.1"); len(h) > 0 {
+		t.Errorf("announced: %x", h[0].frame)
+	}
+}
+
+// Who looks out is not on the caller's CPU, and behind it but ahead of all
+// others, and afterwards as before.
+func TestAttend(t *testing.T) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // for good: the test does not give the thread back
+		var before, during, after unix.CPUSet
+		must(t, unix.SchedGetaffinity(0, &before))
+		usual, err := unix.SchedGetAttr(0, 0)
+		must(t, err)
+		cpu := 0
+		for !before.IsSet(cpu) {
+			cpu++
+		}
+		ease := attend(&Caller{CPU: cpu, Priority: 5})
+		must(t, unix.SchedGetaffinity(0, &during))
+		attr, err := unix.SchedGetAttr(0, 0)
+		must(t, err)
+		if before.Count() > 1 && (during.IsSet(cpu) || during.Count() != before.Count()-1) {
+			t.Errorf("may run on %d of %d CPUs, the caller's %t", during.Count(), before.Count(), during.IsSet(cpu))
+		}
+		switch {
+		case attr.Policy == unix.SCHED_RR && attr.Priority == 4:
+		case attr.Policy == usual.Policy && os.Getenv("VRRPD_REQUIRE_ALL") != "1":
+			t.Log("real-time priority needs CAP_SYS_NICE")
+		default:
+			t.Errorf("it runs as %+v", attr)
+		}
+		ease()
+		must(t, unix.SchedGetaffinity(0, &after))
+		attr, err = unix.SchedGetAttr(0, 0)
+		must(t, err)
+		if after != before || attr.Policy != usual.Policy || attr.Priority != 0 {
+			t.Errorf("afterwards on %v as %+v", after, attr)
+		}
+	}()
+	<-done
+}
+
+// An order that comes while the worker looks out is carried out at once, and
+// what there is of it beyond the first batch not with real-time priority.
+func TestLookOut(t *testing.T) {
+	f := newFakeKernel("eth0")
+	var policies []uint32
+	f.onApply = func(o op) error {
+		if o.do != add {
+			return nil
+		}
+		attr, err := unix.SchedGetAttr(0, 0)
+		policies = append(policies, attr.Policy)
+		return err
+	}
+	k := newKeeper(f, func(Event) {})
+	k.work.take(time.Now())
+	k.Ready(10*time.Second, Caller{Priority: 5})
+	if runtime.GOMAXPROCS(0) < 2 {
+		if k.caller.Load() != nil {
+			t.Error("it looks out on the caller's processor")
+		}
+		return
+	}
+	k.Set("web", Want{Hold: true, Addresses: many("eth0", 2*batchLen)})
+	k.work.lookOut()
+	if got := len(k.Installed("web")); got != 2*batchLen || len(policies) != 2*batchLen {
+		t.Fatalf("%d addresses are there, after %d were asked for", got, len(policies))
+	}
+	ahead := policies[0] != unix.SCHED_NORMAL
+	if !ahead && os.Getenv("VRRPD_REQUIRE_ALL") == "1" {
+		t.Error("the first was added without real-time priority")
+	}
+	if last := policies[2*batchLen-1]; last != unix.SCHED_NORMAL {
+		t.Errorf("the last was added with policy %d", last)
+	}
+	if k.work.ease != nil {
+		t.Error("the thread is kept")
+	}
+}
+
+// Without an order the worker stops looking when it is told to.
+func TestLookOutInVain(t *testing.T) {
+	if runtime.GOMAXPROCS(0) < 2 {
+		return // see TestLookOut
+	}
+	k := newKeeper(newFakeKernel("eth0"), func(Event) {})
+	start := time.Now()
+	k.Ready(5*time.Millisecond, Caller{})
+	if k.work.lookOut() || time.Since(start) < 5*time.Millisecond {
+		t.Errorf("it looked for %v", time.Since(start))
+	}
+	if k.work.ease != nil {
+		t.Error("the thread is kept")
+	}
+}
