@@ -102,12 +102,17 @@ func (l leaseOf) patience() time.Duration {
 	return l.want - 1
 }
 
+// leasesDue reports whether renewLeases has anything to do.
+func (w *worker) leasesDue(now time.Time) bool {
+	return w.unleased || !w.renewAt.IsZero() && !w.renewAt.After(now)
+}
+
 // renewLeases renews what is due, and what is nearly, and notes when to go on.
 // It does so without a look at the kernel: the renewal of an address that is
 // gone fails. It reports whether that calls for a look now.
 func (w *worker) renewLeases() (again bool) {
 	now := time.Now()
-	w.renewAt = time.Time{}
+	w.renewAt, w.unleased = time.Time{}, false
 	near := w.leases[:0]
 	due := false
 	for _, g := range w.goals {

@@ -363,3 +363,22 @@ func TestLingerHasAnEnd(t *testing.T) {
 		}
 	})
 }
+
+// Leases are gone through when one is due or addresses may have changed, and not
+// whenever the worker has something else to do: that is often, with 2,000
+// addresses that are asked about, a batch at a time.
+func TestLeasesAreLeftAlone(t *testing.T) {
+	k := newKeeper(newFakeKernel("eth0"), func(Event) {})
+	w := k.work
+	k.Set("web", Want{Addresses: many("eth0", 3*batchLen), Hold: true, Lease: 30 * time.Second})
+	for w.pass(time.Now()) {
+	}
+	if !w.leasesDue(time.Now()) {
+		t.Error("addresses were added, and their leases are not looked at")
+	}
+	w.renewLeases()
+	now := time.Now()
+	if w.leasesDue(now) || w.leasesDue(now.Add(9*time.Second)) || !w.leasesDue(now.Add(10*time.Second)) {
+		t.Errorf("of 30s, the leases are looked at next in %v", w.renewAt.Sub(now))
+	}
+}

@@ -46,6 +46,7 @@ type worker struct {
 	promoted map[int]bool // interfaces: promote_secondaries tried; true: set by us
 	next     time.Time    // when there is something to do; zero: nothing
 	renewAt  time.Time    // when a lease is due; zero: none has an end
+	unleased bool         // what has a lease may have changed since renewAt was found
 	leases   []leaseOf    // near their renewal; reused, as is leaseOps
 	leaseOps []op
 
@@ -108,7 +109,9 @@ func (w *worker) run(ctx context.Context, watched <-chan error) error {
 		for (look || !w.next.IsZero() && !w.next.After(time.Now())) && ctx.Err() == nil {
 			look = w.pass(time.Now())
 		}
-		look = w.renewLeases()
+		if look = false; w.leasesDue(time.Now()) {
+			look = w.renewLeases()
+		}
 		if !look {
 			w.attend()
 			w.listen()
@@ -152,7 +155,7 @@ func earliest(times ...time.Time) (first time.Time) {
 // pass brings the kernel one step nearer to what is wanted; true: look again
 // at once.
 func (w *worker) pass(now time.Time) bool {
-	w.next = time.Time{}
+	w.next, w.unleased = time.Time{}, true
 	w.take(now)
 	// A view that is not stale is trusted: on becoming Active the first address
 	// is added without a look at the kernel, and an error says it was wrong. What
