@@ -3,6 +3,7 @@ package transport
 import (
 	"net/netip"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -26,6 +27,7 @@ type Series struct {
 	headers  []mmsghdr
 	slots    []slot
 	marks    []*atomic.Int64 // of the messages, nil for some
+	packets  []byte          // whole ones, if it sends such
 	due      int64           // CLOCK_MONOTONIC, ns
 	interval int64
 
@@ -37,12 +39,35 @@ type Series struct {
 // (CLOCK_MONOTONIC, ns). It must not be used any more once the socket is closed.
 // It is made of another one, which is not used any more; nil: of none.
 func (s *Socket) Series(of *Series, due int64, interval time.Duration, messages []Message) *Series {
+	if s.family == IPv4 {
+		v := NewSeries(of, s.whole, due, interval, messages)
+		v.makeWhole(messages)
+		return v
+	}
 	v := NewSeries(of, s.fd, due, interval, messages)
 	for i, m := range messages {
 		v.slots[i].init(&v.headers[i], s.family, s.index)
 		v.slots[i].address(s.family, m.Src, m.Dst)
 	}
 	return v
+}
+
+// makeWhole puts IPv4 headers before the messages.
+func (v *Series) makeWhole(messages []Message) {
+	size := 0
+	for _, m := range messages {
+		size += headerLen + len(m.Data)
+	}
+	v.packets = slices.Grow(v.packets[:0], size) // it must not move any more
+	for i, m := range messages {
+		start := len(v.packets)
+		v.packets = append(appendHeader(v.packets, m.Src, m.Dst, len(m.Data)), m.Data...)
+		s, h := &v.slots[i], &v.headers[i]
+		s.iovec.Base = &v.packets[start]
+		s.iovec.SetLen(len(v.packets) - start)
+		s.to4 = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: m.Dst.As4()}
+		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&s.to4)), unix.SizeofSockaddrInet4
+	}
 }
 
 // NewSeries is Socket.Series for a socket that is connected, whatever its kind:
@@ -53,7 +78,7 @@ func NewSeries(of *Series, fd int, due int64, interval time.Duration, messages [
 		of = &Series{headers: make([]mmsghdr, n), slots: make([]slot, n)}
 	}
 	v := of
-	*v = Series{fd: fd, due: due, interval: int64(interval), headers: v.headers[:n], slots: v.slots[:n], marks: v.marks[:0]}
+	*v = Series{fd: fd, due: due, interval: int64(interval), headers: v.headers[:n], slots: v.slots[:n], marks: v.marks[:0], packets: v.packets}
 	clear(v.headers)
 	clear(v.slots)
 	for i, m := range messages {

@@ -89,6 +89,7 @@ type Config struct {
 // same name needs a new Socket.
 type Socket struct {
 	fd      int
+	whole   int // takes whole packets, see openWhole; -1 on IPv6
 	name    string
 	index   int
 	family  Family
@@ -105,11 +106,11 @@ func Open(c Config) (*Socket, error) {
 	if c.Family != IPv4 && c.Family != IPv6 {
 		return nil, fmt.Errorf("open VRRP socket on %s: invalid address family %d", c.Interface, c.Family)
 	}
-	s := &Socket{fd: -1, name: c.Interface, index: c.Index, family: c.Family}
+	s := &Socket{fd: -1, whole: -1, name: c.Interface, index: c.Index, family: c.Family}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open VRRP socket on %s (%s): %w", c.Interface, c.Family, err)
 	}
-	if err := s.discard(); err != nil {
+	if err := s.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open VRRP socket on %s (%s): %w", c.Interface, c.Family, err), s.Close())
 	}
 	if err := s.SetMulticast(c.Multicast); err != nil {
@@ -118,6 +119,16 @@ func Open(c Config) (*Socket, error) {
 	s.out = newOutbox(s.family, s.index)
 	s.drained = Now()
 	return s, nil
+}
+
+// prepare does what is left when the socket is open.
+func (s *Socket) prepare() (err error) {
+	if s.family == IPv4 {
+		if s.whole, err = s.openWhole(); err != nil {
+			return err
+		}
+	}
+	return s.discard()
 }
 
 // open makes the socket with package net and sets it up with x/net, then
@@ -290,7 +301,10 @@ func (s *Socket) Close() error {
 		return nil
 	}
 	err := unix.Close(s.fd)
-	s.fd, s.joined = -1, false
+	if s.whole >= 0 {
+		err = errors.Join(err, unix.Close(s.whole))
+	}
+	s.fd, s.whole, s.joined = -1, -1, false
 	if err != nil {
 		return fmt.Errorf("close VRRP socket on %s: %w", s.name, err)
 	}
