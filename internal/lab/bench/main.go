@@ -39,7 +39,7 @@ type bench struct {
 	asked   bool   // the number of runs was
 	full    bool   // take longer
 	plain   bool   // real-time priority cannot be had here
-	only    string // of the conditions of crash, those with this in their name
+	only    string // of the parts of crash and scale, those with this in their name
 	terms   terms
 	ticks   ticks // at the beginning
 	rows    []figures.Row
@@ -66,7 +66,7 @@ func run() error {
 	out := flag.String("o", "bench-results", "directory for the results")
 	programs := flag.String("programs", os.Getenv("VRRPD_PROGRAMS"), "directory of vrrpd and vrrpctl")
 	unit := flag.String("unit", "examples/vrrpd.service", "vrrpd's unit file: it says what happens after a crash")
-	only := flag.String("only", "", "of the conditions of crash, those with this in their name, like \"10 ms, idle\"")
+	only := flag.String("only", "", "of the parts of crash and scale, those with this in their name, like \"10 ms, idle\"")
 	flag.Parse()
 	b := &bench{runs: *runs, asked: *runs > 0, full: *profile == "full", only: *only}
 	if *profile != "full" && *profile != "short" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"vrrpd/internal/lab/bench/figures"
@@ -33,6 +34,16 @@ func benchScale(b *bench, s *stage) {
 // scale measures takeovers of n routers. played says who was active: the
 // harness, or a daemon of the same kind.
 func (b *bench) scale(s *stage, c *cluster, n int, played, realtime bool) {
+	name, target := fmt.Sprintf("%d routers", n), figures.Target{Ratio: 0.6}
+	if played {
+		name += " at one moment"
+	}
+	if realtime {
+		name, target = name+", vrrpd real-time", figures.Target{Ratio: 0.2}
+	}
+	if !strings.Contains(name, b.only) {
+		return
+	}
 	const interval = 100 * time.Millisecond
 	var p50, p95th, last, served, start, late, spread = pair{}, pair{}, pair{}, pair{}, pair{}, pair{}, pair{}
 	for range b.fewer() {
@@ -53,13 +64,6 @@ func (b *bench) scale(s *stage, c *cluster, n int, played, realtime bool) {
 			late.add(k, figures.Max(o.late))
 			spread.add(k, o.spread)
 		}
-	}
-	name, target := fmt.Sprintf("%d routers", n), figures.Target{Ratio: 0.6}
-	if played {
-		name += " at one moment"
-	}
-	if realtime {
-		name, target = name+", vrrpd real-time", figures.Target{Ratio: 0.2}
 	}
 	b.sample("scale", name+": overhead of the last", "ms", last, "")
 	b.row("scale", name+": overhead of the median", "ms", p50, figures.Median, figures.Target{})
