@@ -226,16 +226,28 @@ func (e *engine) flush(now vrrp.Instant) {
 		if e.crowd = e.crowd && e.timers.firstOverdue() != nil; e.crowd {
 			return
 		}
-		e.giveOrders()
-		if !e.report() {
+		near := e.takeoverWithin(now, reportsClear)
+		e.giveOrders(!near)
+		if near && len(e.after) > 0 || !e.report() {
 			return
 		}
 	}
 	e.checkIdle()
 }
 
-// giveOrders tells the keeper of addresses.
-func (e *engine) giveOrders() {
+// reportsClear is how far ahead of a takeover reports are put off, and the loop
+// does not give way: takeovers of a crowd come within some milliseconds, and what
+// is done for one would delay the next.
+const reportsClear = time.Millisecond
+
+// takeoverWithin reports whether there may be a takeover so soon.
+func (e *engine) takeoverWithin(now vrrp.Instant, d time.Duration) bool {
+	at, takeover, ok := e.next()
+	return ok && takeover && at.Sub(now) < d
+}
+
+// giveOrders tells the keeper of addresses, and may leave it the processor.
+func (e *engine) giveOrders(giveWay bool) {
 	these := e.orders
 	e.orders = nil
 	for _, do := range these {
@@ -246,7 +258,9 @@ func (e *engine) giveOrders() {
 	}
 	if e.urgent {
 		e.urgent = false
-		e.out.giveWay()
+		if giveWay {
+			e.out.giveWay()
+		}
 	}
 }
 
@@ -279,7 +293,9 @@ func (e *engine) report() (all bool) {
 
 // backlog reports whether something waits for the next turn, which is to come
 // at once.
-func (e *engine) backlog() bool { return len(e.after) > 0 && !e.crowd }
+func (e *engine) backlog(now vrrp.Instant) bool {
+	return len(e.after) > 0 && !e.crowd && !e.takeoverWithin(now, reportsClear)
+}
 
 func (e *engine) flushPort(now vrrp.Instant, p *port) {
 	p.dirty = false

@@ -304,7 +304,7 @@ func TestReportsTakeTurns(t *testing.T) {
 	for i := range all {
 		s.e.then(func() { done = append(done, i) })
 	}
-	for turn := 1; s.e.backlog(); turn++ {
+	for turn := 1; s.e.backlog(s.now); turn++ {
 		s.e.send(s.inst("web"), 100, time.Second)
 		s.e.flush(s.now)
 		s.got("eth0#2: vrid 51 advertises 100")
@@ -325,4 +325,27 @@ func TestFlushSendsWhatOrdersCause(t *testing.T) {
 	s.activate("web")
 	s.do(func() { s.e.then(func() { s.e.send(s.inst("web"), 100, time.Second) }) })
 	s.got("eth0#2: vrid 51 advertises 100")
+}
+
+// Of a crowd that takes over within milliseconds nobody waits for what is said of
+// the one before.
+func TestReportsWaitForTheNextTakeover(t *testing.T) {
+	s := started(t, oneInstance+strings.NewReplacer("web", "db", "51", "52", "2.100", "2.101").Replace(oneInstance))
+	given := 0
+	s.e.out.giveWay = func() { given++ }
+	s.e.timers.set(s.inst("db"), s.inst("web").deadline.Add(reportsClear/2))
+	s.fire()
+	s.got(`eth0#2: vrid 51 advertises 100
+		hold web 192.0.2.100/24`)
+	if given != 0 || s.e.backlog(s.now) {
+		t.Errorf("it gave way %d times, and does not wait: %t", given, s.e.backlog(s.now))
+	}
+	s.fire()
+	s.got(`eth0#2: vrid 52 advertises 100
+		hold db 192.0.2.101/24
+		web: backup -> active (timeout)
+		db: backup -> active (timeout)`)
+	if given != 1 {
+		t.Errorf("it gave way %d times in the end", given)
+	}
 }

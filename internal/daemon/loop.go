@@ -165,7 +165,7 @@ func (l *loop) wait() (ready []int32, woken bool, err error) {
 	at, takeover, armed := e.next()
 	deadline := int64(l.ticked.Add(tickEvery + tickGive))
 	switch {
-	case e.backlog():
+	case e.backlog(vrrp.Instant(transport.Now())):
 		deadline, takeover = 1, false // long past: without waiting
 	case armed && int64(at) <= deadline:
 		deadline = max(int64(at), 1) // 0 would be none

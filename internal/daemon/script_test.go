@@ -165,7 +165,7 @@ func (s *script) start(toml string, before past) (changes []string) {
 // do is a turn of the loop with one request.
 func (s *script) do(f func()) {
 	f()
-	for s.e.flush(s.now); s.e.backlog(); s.e.flush(s.now) { // as many turns
+	for s.e.flush(s.now); s.e.backlog(s.now); s.e.flush(s.now) { // as many turns
 	}
 }
 

@@ -159,7 +159,9 @@ func (p *Poller) WaitSending(deadline int64, s *Schedule) (ready []int32, woken 
 	if s.stopped {
 		return p.Wait(1)
 	}
-	if !p.noPwait2 {
+	// A look is no reason to give the processor away: it may be a while until
+	// there is one again.
+	if !p.noPwait2 && deadline > Now() {
 		switch n, errno := p.pollSending(deadline, s); {
 		case errno == unix.ENOSYS, errno == unix.EPERM: // see poll
 			p.noPwait2 = true

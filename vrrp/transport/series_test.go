@@ -3,6 +3,7 @@ package transport
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -346,6 +347,45 @@ func TestWaitSendingBesideOthers(t *testing.T) {
 	<-done
 	if sent == 0 {
 		t.Error("nothing was sent")
+	}
+}
+
+// A look without waiting keeps the processor: in the middle of a takeover of many
+// the program has none to spare, and to get another one may take a millisecond.
+func TestWaitSendingKeepsTheProcessor(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	p, l := newPoller(t), newLine(t)
+	s := NewSchedule(0, ages, NewSeries(nil, l.fd, Now(), ages, numbered(1)))
+	stop := make(chan struct{})
+	var others atomic.Int64 // how often another goroutine ran
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				others.Add(1)
+				runtime.Gosched()
+			}
+		}
+	}()
+	defer close(stop)
+	runtime.Gosched()
+	var looks, disturbed int
+	for start := Now(); Now() < start+int64(5*time.Millisecond); looks++ {
+		before := others.Load()
+		if _, _, err := p.WaitSending(1, s); err != nil {
+			t.Fatal(err)
+		}
+		if others.Load() != before {
+			disturbed++
+		}
+	}
+	if disturbed > looks/10 { // the monitor has a goroutine yield now and then
+		t.Errorf("of %d looks %d gave the processor away", looks, disturbed)
+	}
+	if n := len(l.received(t)); n != 1 {
+		t.Errorf("%d messages have left, want the one that is due", n)
 	}
 }
 
