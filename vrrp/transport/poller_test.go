@@ -326,15 +326,21 @@ func TestWaitPrecisely(t *testing.T) {
 	for _, old := range []bool{false, true} {
 		p := newPoller(t)
 		p.noPwait2 = old
-		deadline := Now() + int64(5*time.Millisecond)
 		var calls []int64
 		call := func() { calls = append(calls, Now()) }
-		if ready, woken, err := p.WaitPrecisely(deadline, call, call); len(ready) > 0 || woken || err != nil {
-			t.Fatalf("ready %v, woken %t, %v", ready, woken, err)
+		// On a busy machine the deadline may have passed before any of it.
+		for try := 0; len(calls) == 0 && try < 50; try++ {
+			deadline := Now() + int64(5*time.Millisecond)
+			ready, woken, err := p.WaitPrecisely(deadline, call, call)
+			if len(ready) > 0 || woken || err != nil || Now() < deadline {
+				t.Fatalf("ready %v, woken %t, %v, %v left", ready, woken, err, time.Duration(deadline-Now()))
+			}
+			if n := len(calls); n > 2 || n > 0 && calls[0] < deadline-int64(AheadWindow) || n > 1 && calls[1] < deadline-spinWindow {
+				t.Errorf("old=%t: called at %v, the deadline is %d", old, calls, deadline)
+			}
 		}
-		end := Now()
-		if len(calls) != 2 || calls[0] < deadline-int64(AheadWindow) || calls[1] < deadline-spinWindow || end < deadline {
-			t.Errorf("old=%t: called %v before the deadline, which it ended %v after", old, calls, time.Duration(end-deadline))
+		if len(calls) == 0 {
+			t.Errorf("old=%t: nothing was called", old)
 		}
 		calls = nil
 		p.Wake()
