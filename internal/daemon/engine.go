@@ -240,10 +240,11 @@ func (e *engine) flush(now vrrp.Instant) {
 // is done for one would delay the next.
 const reportsClear = time.Millisecond
 
-// takeoverWithin reports whether there may be a takeover so soon.
+// takeoverWithin reports whether there may be a takeover so soon. One that is
+// overdue is none: in a flood it may be so for long.
 func (e *engine) takeoverWithin(now vrrp.Instant, d time.Duration) bool {
 	at, takeover, ok := e.next()
-	return ok && takeover && at.Sub(now) < d
+	return ok && takeover && now < at && at.Sub(now) < d
 }
 
 // giveOrders tells the keeper of addresses, and may leave it the processor.
