@@ -186,9 +186,11 @@ func (w *worker) tellDuties(pending, leaving, staying map[*duty]int, now time.Ti
 
 // publishInstalled updates what Keeper.Installed returns.
 func (w *worker) publishInstalled(installed map[*duty][]Address) {
-	w.keeper.mu.Lock()
-	defer w.keeper.mu.Unlock()
 	for _, d := range w.duties {
-		d.order.installed = installed[d]
+		before := d.order.installed.Load()
+		if before == nil || !slices.Equal(*before, installed[d]) {
+			now := installed[d]
+			d.order.installed.Store(&now)
+		}
 	}
 }

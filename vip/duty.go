@@ -121,29 +121,40 @@ func (d *duty) stage(now time.Time) stage {
 	return without
 }
 
-// take fetches the orders that changed.
-func (w *worker) take(now time.Time) {
+// fetch copies the orders that changed. It keeps the lock for nothing else: who
+// gives an order never waits for what the worker makes of the last ones.
+func (w *worker) fetch() (fresh bool) {
 	k := w.keeper
 	k.mu.Lock()
-	if w.taken == k.serial {
-		k.mu.Unlock()
-		return
-	}
+	defer k.mu.Unlock()
+	fresh = w.taken != k.serial
 	w.taken = k.serial
-	relisted := false
+	w.changes = slices.Grow(w.changes[:0], len(k.changed))
 	for _, o := range k.changed {
 		o.queued = false
-		d := w.byOrder[o]
-		if d == nil {
-			d = &duty{order: o}
-			w.byOrder[o] = d
-			w.duties = append(w.duties, d)
-		}
-		relisted = relisted || !sameAddresses(d.want.Addresses, o.want.Addresses)
-		d.follow(o)
+		w.changes = append(w.changes, changed{o, o.terms})
 	}
 	k.changed = k.changed[:0]
-	k.mu.Unlock()
+	return fresh
+}
+
+// take follows the orders that changed.
+func (w *worker) take(now time.Time) {
+	if !w.fetch() {
+		return
+	}
+	relisted := false
+	for _, c := range w.changes {
+		d := w.byOrder[c.order]
+		if d == nil {
+			d = &duty{order: c.order}
+			w.byOrder[c.order] = d
+			w.duties = append(w.duties, d)
+		}
+		relisted = relisted || !sameAddresses(d.want.Addresses, c.terms.want.Addresses)
+		d.follow(c.terms)
+	}
+	clear(w.changes)
 
 	slices.SortFunc(w.duties, func(a, b *duty) int { return cmp.Compare(a.order.id, b.order.id) })
 	if relisted || w.contested {
@@ -152,8 +163,8 @@ func (w *worker) take(now time.Time) {
 	w.assignGoals(now)
 }
 
-// follow copies an order. Called with Keeper.mu locked.
-func (d *duty) follow(o *order) {
+// follow takes an order over.
+func (d *duty) follow(o terms) {
 	switch {
 	case o.want.Hold:
 		if o.epoch != d.epoch {

@@ -41,10 +41,22 @@ type Keeper struct {
 	ended   chan struct{} // closed when Run returns
 }
 
-// An order is what one owner asks for. All fields but guard are protected by
-// Keeper.mu. Its identity survives Rename.
+// An order is what one owner asks for. All fields but guard and installed are
+// protected by Keeper.mu. Its identity survives Rename.
 type order struct {
-	id        uint64
+	id uint64
+	terms
+	queued    bool                      // in Keeper.changed
+	installed atomic.Pointer[[]Address] // as the worker last saw
+
+	// guard is serial while holding, else 0. The worker compares it before
+	// every address it adds and every frame it sends: an order that ended in
+	// the meantime stops both at once, in the middle of a burst.
+	guard atomic.Uint64
+}
+
+// terms are what an order says.
+type terms struct {
 	owner     string
 	want      Want
 	serial    uint64    // of the last change of want
@@ -53,13 +65,12 @@ type order struct {
 	since     time.Time // of the last change of Hold or Addresses
 	until     time.Time // the end of the linger; zero: there is none
 	forgotten bool
-	queued    bool // in Keeper.changed
-	installed []Address
+}
 
-	// guard is serial while holding, else 0. The worker compares it before
-	// every address it adds and every frame it sends: an order that ended in
-	// the meantime stops both at once, in the middle of a burst.
-	guard atomic.Uint64
+// changed is the terms of an order as they were when the worker took them.
+type changed struct {
+	order *order
+	terms terms
 }
 
 // A waiter is a Settle that has not returned.
@@ -132,7 +143,7 @@ func (k *Keeper) Set(owner string, w Want) {
 	o := k.orders[owner]
 	if o == nil {
 		k.created++
-		o = &order{id: k.created, owner: owner, since: time.Now()}
+		o = &order{id: k.created, terms: terms{owner: owner, since: time.Now()}}
 		k.orders[owner] = o
 	} else if o.want.same(w) {
 		return
@@ -282,7 +293,9 @@ func (k *Keeper) Installed(owner string) []Address {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if o := k.orders[owner]; o != nil {
-		return slices.Clone(o.installed)
+		if installed := o.installed.Load(); installed != nil {
+			return slices.Clone(*installed)
+		}
 	}
 	return nil
 }

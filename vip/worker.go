@@ -20,7 +20,8 @@ type worker struct {
 	kernel kernel
 	report func(Event)
 
-	taken   uint64 // serial of the latest order taken
+	taken   uint64    // serial of the latest order taken
+	changes []changed // the orders being taken; reused
 	byOrder map[*order]*duty
 	duties  []*duty // by age
 	ease    func()  // ends what lookOut asked of the machine; nil: nothing
