@@ -87,7 +87,7 @@ func InUML(t T, modules ...string) bool {
 	if err != nil {
 		t.Fatalf("guest: %v", err)
 	}
-	output, status, err := runUML(kernel, dir, job)
+	output, status, err := runUML(kernel, dir, umlEnv(t, dir), job)
 	t.Logf("the guest said:\n%s", output)
 	switch {
 	case err != nil:
@@ -157,7 +157,7 @@ func testPattern(name string) string {
 
 // runUML boots the guest and returns what its program wrote and the status it
 // ended with.
-func runUML(kernel, dir string, job guestJob) (output string, status int, err error) {
+func runUML(kernel, dir string, env []string, job guestJob) (output string, status int, err error) {
 	path := filepath.Join(dir, "job.json")
 	b, err := json.Marshal(job)
 	if err != nil {
@@ -178,7 +178,7 @@ func runUML(kernel, dir string, job guestJob) (output string, status int, err er
 	cmd := exec.CommandContext(ctx, kernel, "rootfstype=hostfs", "ro", "mem=1024M", "quiet",
 		"con=null", "con0=fd:0,fd:1", "uml_dir="+dir,
 		"init="+job.Program, stageVar+"="+stageGuest, jobVar+"="+path)
-	cmd.Env = withoutStage(os.Environ())
+	cmd.Env = append(withoutStage(os.Environ()), env...)
 	// The guest's processes are processes of the machine, all in one group.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
