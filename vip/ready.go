@@ -42,7 +42,9 @@ func (w *worker) lookOut() (more bool) {
 	caller := k.caller.Load()
 	w.ease = attend(caller)
 	defer w.atEase()
-	w.rehearse()
+	if k.ordered.Load() == w.taken {
+		w.rehearse()
+	}
 	for k.ordered.Load() == w.taken {
 		if k.clock(time.Now()) >= until {
 			return false
@@ -83,7 +85,10 @@ func attend(caller *Caller) (ease func()) {
 	raised := caller.Priority > 1 && unix.SchedSetAttr(0, &ahead, 0) == nil
 	return func() {
 		ok := true
-		if raised {
+		if raised && unix.SchedSetAttr(0, usual, 0) != nil {
+			// Without CAP_SYS_NICE (real-time priority was within RLIMIT_RTPRIO) it
+			// is that flag that cannot be taken back.
+			usual.Flags |= unix.SCHED_FLAG_RESET_ON_FORK
 			ok = unix.SchedSetAttr(0, usual, 0) == nil
 		}
 		if moved {

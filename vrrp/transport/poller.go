@@ -123,8 +123,8 @@ func (p *Poller) Wait(deadline int64) (ready []int32, woken bool, err error) {
 // a millisecond to return it. So the last 2.2 ms are waited in a system call
 // that keeps the processor. If nothing has happened 1.6 ms before the deadline,
 // ahead is called. The very last 0.8 ms are not slept through but spent looking
-// at the clock, after a call of awake, which must not take longer; what arrives
-// in them is reported by the next call. Both functions may be nil. Every other goroutine may have to wait
+// at the clock, after a call of awake if at least half of them are left, which
+// it must not take; what arrives in them is reported by the next call. Both functions may be nil. Every other goroutine may have to wait
 // that long too, and it costs some more system calls: for the deadlines that are
 // worth it.
 func (p *Poller) WaitPrecisely(deadline int64, ahead, awake func()) (ready []int32, woken bool, err error) {
@@ -154,7 +154,7 @@ func (p *Poller) wait(deadline, window int64, ahead, awake func()) ([]int32, boo
 			case left > spinWindow:
 				timeout = left - spinWindow
 			default:
-				if awake != nil {
+				if awake != nil && left > spinWindow/2 {
 					awake()
 				}
 				for Now() < deadline {
