@@ -39,7 +39,7 @@ type Series struct {
 // (CLOCK_MONOTONIC, ns). It must not be used any more once the socket is closed.
 // It is made of another one, which is not used any more; nil: of none.
 func (s *Socket) Series(of *Series, due int64, interval time.Duration, messages []Message) *Series {
-	if s.family == IPv4 {
+	if s.sendsWhole(messages) {
 		v := NewSeries(of, s.whole, due, interval, messages)
 		v.makeWhole(messages)
 		return v
@@ -52,7 +52,8 @@ func (s *Socket) Series(of *Series, due int64, interval time.Duration, messages 
 	return v
 }
 
-// makeWhole puts IPv4 headers before the messages.
+// makeWhole puts IPv4 headers before copies of the messages, for a socket that is
+// connected.
 func (v *Series) makeWhole(messages []Message) {
 	size := 0
 	for _, m := range messages {
@@ -62,11 +63,8 @@ func (v *Series) makeWhole(messages []Message) {
 	for i, m := range messages {
 		start := len(v.packets)
 		v.packets = append(appendHeader(v.packets, m.Src, m.Dst, len(m.Data)), m.Data...)
-		s, h := &v.slots[i], &v.headers[i]
-		s.iovec.Base = &v.packets[start]
-		s.iovec.SetLen(len(v.packets) - start)
-		s.to4 = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: m.Dst.As4()}
-		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&s.to4)), unix.SizeofSockaddrInet4
+		v.slots[i].iovec.Base = &v.packets[start]
+		v.slots[i].iovec.SetLen(len(v.packets) - start)
 	}
 }
 

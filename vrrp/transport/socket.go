@@ -89,7 +89,8 @@ type Config struct {
 // same name needs a new Socket.
 type Socket struct {
 	fd      int
-	whole   int // takes whole packets, see openWhole; -1 on IPv6
+	whole   int  // takes whole packets, see openWhole; -1 on IPv6
+	aimed   bool // whole is connected to the group
 	name    string
 	index   int
 	family  Family

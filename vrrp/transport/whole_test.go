@@ -51,6 +51,40 @@ func TestSeriesPassesTheOutputChain(t *testing.T) {
 	}
 }
 
+// Only what any other way would leave the same is sent as whole packets.
+func TestWhatIsSentWhole(t *testing.T) {
+	h := newHosts(t)
+	left, _ := h.pair(t, IPv4, true)
+	own, long := addr("192.0.2.1"), make([]byte, wholeMost-headerLen+1)
+	for name, test := range map[string]struct {
+		messages []Message
+		whole    bool
+	}{
+		"multicast":        {[]Message{{Src: own, Dst: GroupIPv4, Data: long[1:]}, {Src: own, Dst: GroupIPv4}}, true},
+		"unicast":          {[]Message{{Src: own, Dst: addr("192.0.2.2")}}, false},
+		"one to unicast":   {[]Message{{Src: own, Dst: GroupIPv4}, {Src: own, Dst: addr("192.0.2.2")}}, false},
+		"without a source": {[]Message{{Dst: GroupIPv4}}, false},
+		"one that is long": {[]Message{{Src: own, Dst: GroupIPv4}, {Src: own, Dst: GroupIPv4, Data: long}}, false},
+		"multicast, again": {[]Message{{Src: own, Dst: GroupIPv4}}, true},
+	} {
+		if got := left.Series(nil, Now(), ages, test.messages).fd == left.whole; got != test.whole {
+			t.Errorf("%s: whole packets: %t", name, got)
+		}
+	}
+	// While the interface is down the socket cannot be aimed; afterwards it is.
+	h.left.setLink(t, "lan", false)
+	down, _ := h.pair(t, IPv4, true)
+	series := func() *Series { return down.Series(nil, Now(), ages, []Message{{Src: own, Dst: GroupIPv4}}) }
+	if series().fd != down.fd {
+		t.Error("whole packets on an interface that is down")
+	}
+	h.left.setLink(t, "lan", true)
+	h.left.awaitCarrier(t, "lan")
+	if series().fd != down.whole {
+		t.Error("no whole packets on an interface that is up again")
+	}
+}
+
 // The socket for whole packets hears nothing and goes with the other one.
 func TestWholePacketsSocket(t *testing.T) {
 	h := newHosts(t)
