@@ -28,10 +28,11 @@ func (w *worker) addAll(goals []*goal) {
 	var jam jam
 	if n == len(goals) {
 		w.announceBatch(first, &jam)
+		w.atEase()
 	} else {
 		ahead := w.addAhead(goals[n:])
 		w.announceBatch(first, &jam)
-		w.atEase() // there is much to do, and others have to live as well
+		w.atEase()
 		for b := range ahead {
 			w.announceBatch(b, &jam)
 		}

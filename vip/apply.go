@@ -16,6 +16,7 @@ func (w *worker) removeAll(removals []removal) {
 	if len(removals) == 0 {
 		return
 	}
+	w.atEase()
 	w.verify = true
 	before := w.view
 	rank := make(map[*entry]int, len(before.list))

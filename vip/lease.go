@@ -129,7 +129,7 @@ func (w *worker) renewLeases() (again bool) {
 		case l.due.After(now.Add(l.want / leaseSlack)):
 			w.renewNext(l.due)
 		case !l.due.After(now) && !w.mayInsist(now, l.patience()):
-			// The next Beat wakes us.
+			w.unleased = true // the next Beat wakes us
 		default:
 			near = append(near, l)
 			due = due || !l.due.After(now)

@@ -1,7 +1,10 @@
 package vip
 
 import (
+	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,8 +21,8 @@ type Caller struct {
 // until one comes: for a caller who is about to have addresses held, and whose
 // clients wait. To wake a goroutine, and a processor that was idle, costs some
 // tenths of a millisecond. Whoever looks out keeps off the caller's CPU, if there
-// is another one, and is the next after it in real-time priority. Without
-// that it yields the CPU between looks, since the caller may have to share
+// is another one, and is the next after it in real-time priority. Where the caller
+// has none, the CPU is yielded between looks, since the caller may have to share
 // it; on a busy machine others then get it as well. Ready does not wait. Where the
 // program has one processor only it does nothing: that one is the caller's.
 func (k *Keeper) Ready(patience time.Duration, by Caller) {
@@ -39,12 +42,13 @@ func (w *worker) lookOut() (more bool) {
 	if until == 0 {
 		return k.ordered.Load() != w.taken
 	}
-	caller := k.caller.Load()
-	w.ease = attend(caller)
-	defer w.atEase()
-	if k.ordered.Load() == w.taken {
-		w.rehearse()
+	if k.ordered.Load() != w.taken || k.clock(time.Now()) >= until {
+		return k.ordered.Load() != w.taken // the worker was busy meanwhile
 	}
+	caller := k.caller.Load()
+	w.ease = stepAside(caller)
+	defer w.atEase()
+	w.rehearse()
 	for k.ordered.Load() == w.taken {
 		if k.clock(time.Now()) >= until {
 			return false
@@ -56,8 +60,8 @@ func (w *worker) lookOut() (more bool) {
 	return w.pass(time.Now())
 }
 
-// atEase ends what lookOut asked of the machine, which is for the first
-// addresses alone.
+// atEase ends what lookOut asked of the machine, which is for the first batch of
+// addresses alone: whatever else there is to do, others have to live as well.
 func (w *worker) atEase() {
 	if w.ease != nil {
 		w.ease()
@@ -65,18 +69,19 @@ func (w *worker) atEase() {
 	}
 }
 
-// attend keeps the goroutine on its thread, and that one off the caller's CPU
-// and ahead of everything ordinary, as far as it can be had, until ease is called. A thread
-// that wakes up is often put on the CPU of the one that woke it, more so in a
-// virtual machine, where Linux takes an idle CPU for one that is not there; and
+// stepAside keeps the goroutine on its thread, and that one off the caller's CPU
+// and ahead of everything ordinary, as far as it can be had, until ease is called. A
+// thread that wakes up is often put on the CPU of the one that woke it, more so in
+// a virtual machine, where Linux takes an idle CPU for one that is not there; and
 // there it would wait for the very thread that waits for it.
-func attend(caller *Caller) (ease func()) {
+func stepAside(caller *Caller) (ease func()) {
+	runtime.LockOSThread()
 	var cpus unix.CPUSet
 	usual, err := unix.SchedGetAttr(0, 0)
 	if err != nil || unix.SchedGetaffinity(0, &cpus) != nil {
+		runtime.UnlockOSThread()
 		return nil // there is nothing to go back to
 	}
-	runtime.LockOSThread()
 	others, ahead := cpus, *usual
 	others.Clear(caller.CPU)
 	moved := others.Count() > 0 && unix.SchedSetaffinity(0, &others) == nil
@@ -92,6 +97,9 @@ func attend(caller *Caller) (ease func()) {
 			ok = unix.SchedSetAttr(0, usual, 0) == nil
 		}
 		if moved {
+			if cpus.Count() >= onlineCPUs() {
+				cpus.Fill() // so that it may use those that are added, too
+			}
 			ok = unix.SchedSetaffinity(0, &cpus) == nil && ok
 		}
 		if ok { // else no other goroutine should come to this thread
@@ -99,3 +107,27 @@ func attend(caller *Caller) (ease func()) {
 		}
 	}
 }
+
+// onlineCPUs counts the CPUs that the kernel uses; more than there can be, if
+// that is not known. The file reads like "0-3,6".
+func onlineCPUs() (n int) {
+	list, err := os.ReadFile("/sys/devices/system/cpu/online")
+	if err != nil {
+		return unknownCPUs
+	}
+	for part := range strings.SplitSeq(strings.TrimSpace(string(list)), ",") {
+		first, last, isRange := strings.Cut(part, "-")
+		if !isRange {
+			last = first
+		}
+		from, errFrom := strconv.Atoi(first)
+		to, errTo := strconv.Atoi(last)
+		if errFrom != nil || errTo != nil {
+			return unknownCPUs
+		}
+		n += to - from + 1
+	}
+	return n
+}
+
+const unknownCPUs = 1 << 20

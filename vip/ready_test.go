@@ -3,6 +3,7 @@ package vip
 import (
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -55,7 +56,7 @@ func TestKernelRehearse(t *testing.T) {
 
 // Who looks out is not on the caller's CPU, and behind it but ahead of all
 // others, and afterwards as before.
-func TestAttend(t *testing.T) {
+func TestStepAside(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -68,7 +69,7 @@ func TestAttend(t *testing.T) {
 		for !before.IsSet(cpu) {
 			cpu++
 		}
-		ease := attend(&Caller{CPU: cpu, Priority: 5})
+		ease := stepAside(&Caller{CPU: cpu, Priority: 5})
 		must(t, unix.SchedGetaffinity(0, &during))
 		attr, err := unix.SchedGetAttr(0, 0)
 		must(t, err)
@@ -86,7 +87,7 @@ func TestAttend(t *testing.T) {
 		must(t, unix.SchedGetaffinity(0, &after))
 		attr, err = unix.SchedGetAttr(0, 0)
 		must(t, err)
-		if after != before || attr.Policy != usual.Policy || attr.Priority != 0 {
+		if after.Count() != before.Count() || attr.Policy != usual.Policy || attr.Priority != 0 {
 			t.Errorf("afterwards on %v as %+v", after, attr)
 		}
 	}()
@@ -99,7 +100,7 @@ func TestLookOut(t *testing.T) {
 	f := newFakeKernel("eth0")
 	var policies []uint32
 	f.onApply = func(o op) error {
-		if o.do != add {
+		if o.do != add && o.do != remove || o.entry != nil && o.entry.index == nowhere {
 			return nil
 		}
 		attr, err := unix.SchedGetAttr(0, 0)
@@ -108,15 +109,22 @@ func TestLookOut(t *testing.T) {
 	}
 	k := newKeeper(f, func(Event) {})
 	k.work.take(time.Now())
-	k.Ready(10*time.Second, Caller{Priority: 5})
 	if runtime.GOMAXPROCS(0) < 2 {
+		k.Ready(10*time.Second, Caller{Priority: 5})
 		if k.caller.Load() != nil {
 			t.Error("it looks out on the caller's processor")
 		}
 		return
 	}
-	k.Set("web", Want{Hold: true, Addresses: many("eth0", 2*batchLen)})
-	k.work.lookOut()
+	order := func(w Want) {
+		k.Ready(10*time.Second, Caller{Priority: 5})
+		time.AfterFunc(20*time.Millisecond, func() { k.Set("web", w) })
+		for more := k.work.lookOut(); more; {
+			more = k.work.pass(time.Now())
+		}
+	}
+	want := Want{Hold: true, Addresses: many("eth0", 2*batchLen)}
+	order(want)
 	if got := len(k.Installed("web")); got != 2*batchLen || len(policies) != 2*batchLen {
 		t.Fatalf("%d addresses are there, after %d were asked for", got, len(policies))
 	}
@@ -127,8 +135,33 @@ func TestLookOut(t *testing.T) {
 	if last := policies[2*batchLen-1]; last != unix.SCHED_NORMAL {
 		t.Errorf("the last was added with policy %d", last)
 	}
+	// To remove addresses there is no hurry.
+	policies, want.Hold = nil, false
+	order(want)
+	if slices.ContainsFunc(policies, func(p uint32) bool { return p != unix.SCHED_NORMAL }) || len(policies) != 2*batchLen {
+		t.Errorf("removed with policies %v", policies)
+	}
 	if k.work.ease != nil {
 		t.Error("the thread is kept")
+	}
+}
+
+// An order that waits already, or has not come by then, is no reason to look out.
+func TestLookOutLate(t *testing.T) {
+	if runtime.GOMAXPROCS(0) < 2 {
+		return // see TestLookOut
+	}
+	f := newFakeKernel("eth0")
+	f.onApply = func(o op) error { t.Errorf("it rehearses, or adds: %+v", o); return nil }
+	k := newKeeper(f, func(Event) {})
+	k.Ready(0, Caller{})
+	if k.work.lookOut() {
+		t.Error("there is an order")
+	}
+	k.Ready(time.Minute, Caller{})
+	k.Set("web", Want{Addresses: many("eth0", 1)})
+	if !k.work.lookOut() {
+		t.Error("there is none")
 	}
 }
 

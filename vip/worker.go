@@ -137,7 +137,7 @@ func (w *worker) run(ctx context.Context, watched <-chan error) error {
 		case <-w.keeper.wake:
 			look = true
 		case <-w.keeper.heed:
-			look = w.lookOut()
+			look = w.lookOut() || look
 		case <-timer.C:
 		}
 	}
@@ -197,6 +197,7 @@ func (w *worker) pass(now time.Time) bool {
 
 // refresh reads the kernel's links and addresses.
 func (w *worker) refresh(now time.Time) bool {
+	w.atEase()
 	if !w.listPace.ready(now) {
 		w.next = w.listPace.notYet
 		w.stale.Store(true)
