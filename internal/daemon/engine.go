@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -72,18 +73,20 @@ type engine struct {
 	realtime  string // what the loop has of it; see realtime
 	replaces  bool   // it hands over in place of a daemon that ended without a word
 	stalledAt vrrp.Instant
+	alone     bool // the program has one processor
 	crowd     bool // more backups are to take over than one turn has room for
 	stalled   bool // the loop was frozen, and what arrived meanwhile is not all read yet
 
-	packets int // read so far
-	batch   *transport.Batch
-	advert  vrrp.Advert // the one being decoded, reused
-	dirty   []*port     // to be flushed
-	orders  []func()    // to the keeper of addresses, that wait for the flush
-	urgent  bool        // among them are addresses to be held
-	after   []func()    // reports, that wait for the orders
-	sent    bool        // that is over, and what waited for it happens now
-	unsaved bool        // the state file is to be written at the end of the turn
+	packets   int              // read so far
+	batch     *transport.Batch // nil: nothing was read yet
+	advert    vrrp.Advert      // the one being decoded, reused
+	dirty     []*port          // to be flushed
+	orders    []func()         // to the keeper of addresses, that wait for the flush
+	urgent    bool             // among them are addresses to be held
+	after     []func()         // reports, that wait for the orders
+	heldSince vrrp.Instant     // they wait for a takeover; 0: they do not
+	sent      bool             // that is over, and what waited for it happens now
+	unsaved   bool             // the state file is to be written at the end of the turn
 }
 
 // A group is a sync group and its name.
@@ -96,7 +99,7 @@ type group struct {
 
 func newEngine(out outside) *engine {
 	return &engine{out: out, byToken: map[int32]*port{}, ports: map[portKey]*port{},
-		checks: map[string]*checkState{}, board: newCheckBoard(), virtual: map[netip.Addr]int{}, batch: transport.NewBatch()}
+		checks: map[string]*checkState{}, board: newCheckBoard(), virtual: map[netip.Addr]int{}, alone: runtime.GOMAXPROCS(0) < 2}
 }
 
 // step feeds an event to an instance and carries out what it asks for.
@@ -226,25 +229,40 @@ func (e *engine) flush(now vrrp.Instant) {
 		if e.crowd = e.crowd && e.timers.firstOverdue() != nil; e.crowd {
 			return
 		}
-		near := e.takeoverWithin(now, reportsClear)
-		e.giveOrders(!near)
-		if near && len(e.after) > 0 || !e.report() {
+		e.giveOrders(!e.hurry(now))
+		if e.holdReports(now) || !e.report() {
 			return
 		}
 	}
 	e.checkIdle()
 }
 
-// reportsClear is how far ahead of a takeover reports are put off, and the loop
-// does not give way: takeovers of a crowd come within some milliseconds, and what
-// is done for one would delay the next.
-const reportsClear = time.Millisecond
+const (
+	// reportsClear is how far ahead of a takeover reports are put off, and the
+	// loop does not give way: takeovers of a crowd come within some
+	// milliseconds, and what is done for one would delay the next.
+	reportsClear = time.Millisecond
+	// reportsHeld bounds how long: there may always be somebody about to take over.
+	reportsHeld = 50 * time.Millisecond
+)
 
-// takeoverWithin reports whether there may be a takeover so soon. One that is
-// overdue is none: in a flood it may be so for long.
-func (e *engine) takeoverWithin(now vrrp.Instant, d time.Duration) bool {
+// hurry reports whether there may be a takeover so soon that nothing is to
+// come before it. One that is overdue is none: in a flood it may be so for long.
+// Where the program has one processor, who adds addresses needs that one.
+func (e *engine) hurry(now vrrp.Instant) bool {
 	at, takeover, ok := e.next()
-	return ok && takeover && now < at && at.Sub(now) < d
+	return ok && takeover && now < at && at.Sub(now) < reportsClear && !e.alone
+}
+
+// holdReports reports whether reports are to wait for a takeover.
+func (e *engine) holdReports(now vrrp.Instant) bool {
+	if len(e.after) == 0 || !e.hurry(now) {
+		return false
+	}
+	if e.heldSince == 0 {
+		e.heldSince = now
+	}
+	return now.Sub(e.heldSince) < reportsHeld
 }
 
 // giveOrders tells the keeper of addresses, and may leave it the processor.
@@ -281,7 +299,7 @@ func (e *engine) report() (all bool) {
 	for _, do := range these {
 		do()
 	}
-	e.sent = false
+	e.sent, e.heldSince = false, 0
 	clear(these)
 	switch {
 	case len(rest) > 0:
@@ -295,7 +313,7 @@ func (e *engine) report() (all bool) {
 // backlog reports whether something waits for the next turn, which is to come
 // at once.
 func (e *engine) backlog(now vrrp.Instant) bool {
-	return len(e.after) > 0 && !e.crowd && !e.takeoverWithin(now, reportsClear)
+	return len(e.after) > 0 && !e.crowd && !e.holdReports(now)
 }
 
 func (e *engine) flushPort(now vrrp.Instant, p *port) {

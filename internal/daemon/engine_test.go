@@ -332,7 +332,7 @@ func TestFlushSendsWhatOrdersCause(t *testing.T) {
 func TestReportsWaitForTheNextTakeover(t *testing.T) {
 	s := started(t, oneInstance+strings.NewReplacer("web", "db", "51", "52", "2.100", "2.101").Replace(oneInstance))
 	given := 0
-	s.e.out.giveWay = func() { given++ }
+	s.e.alone, s.e.out.giveWay = false, func() { given++ }
 	s.e.timers.set(s.inst("db"), s.inst("web").deadline.Add(reportsClear/2))
 	s.fire()
 	s.got(`eth0#2: vrid 51 advertises 100
@@ -347,5 +347,29 @@ func TestReportsWaitForTheNextTakeover(t *testing.T) {
 		db: backup -> active (timeout)`)
 	if given != 1 {
 		t.Errorf("it gave way %d times in the end", given)
+	}
+}
+
+// They wait for a while at most, somebody being about to take over all the time;
+// and where there is one processor not at all: who adds addresses needs it.
+func TestReportsAreNotForgotten(t *testing.T) {
+	for _, test := range []struct {
+		alone bool
+		after time.Duration
+	}{{false, reportsHeld}, {true, 0}} {
+		s := started(t, oneInstance)
+		given, told := 0, 0
+		s.e.alone, s.e.out.giveWay = test.alone, func() { given++ }
+		s.e.urgent = true
+		s.e.then(func() { told++ })
+		start := s.now
+		for told == 0 && s.now.Sub(start) < time.Minute {
+			s.e.timers.set(s.inst("web"), s.now.Add(reportsClear/2))
+			s.e.flush(s.now)
+			s.wait(time.Millisecond)
+		}
+		if after := s.now.Sub(start) - time.Millisecond; after != test.after || told != 1 || (given > 0) != test.alone {
+			t.Errorf("alone %t: told %d times after %s, and gave way %d times", test.alone, told, after, given)
+		}
 	}
 }

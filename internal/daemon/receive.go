@@ -23,6 +23,9 @@ func (e *engine) receive(now vrrp.Instant, token int32) (drained bool) {
 		return true
 	}
 	for range receiveRounds {
+		if e.batch == nil { // not before: it is large, and a rehearsal needs none
+			e.batch = transport.NewBatch()
+		}
 		packets, more, err := p.wire.Receive(e.batch)
 		e.packets += len(packets)
 		for i := range packets {
