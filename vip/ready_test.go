@@ -116,14 +116,18 @@ func TestLookOut(t *testing.T) {
 		}
 		return
 	}
+	want := Want{Addresses: many("eth0", 2*batchLen)}
+	k.Set("web", want)
+	for k.work.pass(time.Now()) { // as when nothing has happened for a while
+	}
 	order := func(w Want) {
 		k.Ready(10*time.Second, Caller{Priority: 5})
-		time.AfterFunc(20*time.Millisecond, func() { k.Set("web", w) })
+		time.AfterFunc(100*time.Millisecond, func() { k.Set("web", w) })
 		for more := k.work.lookOut(); more; {
 			more = k.work.pass(time.Now())
 		}
 	}
-	want := Want{Hold: true, Addresses: many("eth0", 2*batchLen)}
+	want.Hold = true
 	order(want)
 	if got := len(k.Installed("web")); got != 2*batchLen || len(policies) != 2*batchLen {
 		t.Fatalf("%d addresses are there, after %d were asked for", got, len(policies))
