@@ -121,6 +121,10 @@ func (d *duty) stage(now time.Time) stage {
 	return without
 }
 
+// changesKept is for how many changed orders there is always room: thousands come
+// at the start alone.
+const changesKept = 256
+
 // fetch copies the orders that changed. It keeps the lock for nothing else: who
 // gives an order never waits for what the worker makes of the last ones.
 func (w *worker) fetch() (fresh bool) {
@@ -154,7 +158,9 @@ func (w *worker) take(now time.Time) {
 		relisted = relisted || !sameAddresses(d.want.Addresses, c.terms.want.Addresses)
 		d.follow(c.terms)
 	}
-	clear(w.changes)
+	if clear(w.changes); cap(w.changes) > changesKept {
+		w.changes = nil
+	}
 
 	slices.SortFunc(w.duties, func(a, b *duty) int { return cmp.Compare(a.order.id, b.order.id) })
 	if relisted || w.contested {
