@@ -11,9 +11,10 @@ import (
 // This file is about whole IPv4 packets. To put a header before a message costs
 // the kernel a fifth of all that it does to send it, so a Series of multicast
 // messages, which leave over and over, has its headers written once. The packets
-// are the same and go the same way, all of netfilter included. The one
-// difference: the kernel does not look whether the source is an address of this
-// host; who uses a Series has to notice when it no longer is. Unicast goes by
+// are the same and go the same way, all of netfilter included. Differences: the
+// kernel does not look whether the source is an address of this host, so who uses a
+// Series has to notice when it no longer is; and before Linux 6.4 (5.15.115,
+// 5.10.182) it looks for an IPsec policy of another protocol. Unicast goes by
 // rules and routes that may depend on the source, which the kernel does not take
 // from such a header, so that is left to the other socket.
 
