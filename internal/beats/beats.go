@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
-	"slices"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -48,8 +47,10 @@ func (b Beat) Age(boottime int64) time.Duration { return time.Duration(boottime 
 
 // A Page is the file. It is not safe for concurrent use, its slots are.
 type Page struct {
-	page []byte // nil: there is no file, and nothing outlives this process
-	used []uint64
+	page  []byte         // nil: there is no file, and nothing outlives this process
+	slots map[uint64]int // where the slot of each key is
+	given int            // slots from here on nobody has had yet
+	free  []int          // slots that were given back
 }
 
 const (
@@ -67,7 +68,7 @@ func None() *Page { return &Page{} }
 // boot by key; the page is empty then. Two processes must not have it open. On
 // an error the page is that of None.
 func Open(path, boot string) (*Page, map[uint64]Beat, error) {
-	b := &Page{used: make([]uint64, slotCount)}
+	b := &Page{slots: map[uint64]int{}}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return b, nil, err
@@ -112,18 +113,23 @@ func (b *Page) Slot(key uint64) *atomic.Int64 {
 	if b.page == nil {
 		return new(atomic.Int64)
 	}
-	i := slices.Index(b.used, key)
-	if i >= 0 {
+	i, ok := b.slots[key]
+	if ok {
 		return b.beat(i)
 	}
-	if i = slices.Index(b.used, 0); i >= 0 {
-		b.used[i] = key
-		at := header + i*slotSize
-		*b.word(at + 8) = 0
-		atomic.StoreInt64(b.word(at), int64(key))
-		return b.beat(i)
+	switch last := len(b.free) - 1; {
+	case last >= 0:
+		i, b.free = b.free[last], b.free[:last]
+	case b.given < slotCount:
+		i = b.given
+		b.given++
+	default:
+		return new(atomic.Int64)
 	}
-	return new(atomic.Int64)
+	b.slots[key] = i
+	*b.word(header + i*slotSize + 8) = 0
+	atomic.StoreInt64(b.word(header+i*slotSize), int64(key))
+	return b.beat(i)
 }
 
 func (b *Page) beat(i int) *atomic.Int64 {
@@ -132,18 +138,17 @@ func (b *Page) beat(i int) *atomic.Int64 {
 
 // Free gives an instance's slot back.
 func (b *Page) Free(key uint64) {
-	for i, other := range b.used {
-		if other == key {
-			b.used[i] = 0
-			at := header + i*slotSize
-			atomic.StoreInt64(b.word(at), 0)
-			*b.word(at + 8) = 0
-			return
-		}
+	i, ok := b.slots[key]
+	if !ok || b.page == nil {
+		return
 	}
+	delete(b.slots, key)
+	b.free = append(b.free, i)
+	atomic.StoreInt64(b.word(header+i*slotSize), 0)
+	*b.word(header + i*slotSize + 8) = 0
 }
 
-// Close unmaps the file and leaves it where it is. slotCount must not be used any
+// Close unmaps the file and leaves it where it is. Its slots must not be used any
 // more.
 func (b *Page) Close() error {
 	if b.page == nil {

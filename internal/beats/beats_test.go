@@ -66,14 +66,51 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// More instances than there is room for keep their beats to themselves.
+// More instances than there is room for keep their beats to themselves, and a
+// slot that is given back is another's.
 func TestFullPage(t *testing.T) {
-	b, _, err := Open(filepath.Join(t.TempDir(), "beats"), "boot")
+	path := filepath.Join(t.TempDir(), "beats")
+	b, _, err := Open(path, "boot")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
 	for i := range slotCount + 10 {
-		b.Slot(uint64(i + 1)).Store(1)
+		b.Slot(uint64(i + 1)).Store(int64(i + 1))
+	}
+	late := uint64(slotCount + 11)
+	b.Free(7)
+	b.Free(slotCount + 5) // has none
+	b.Free(late)          // never had one
+	b.Slot(late).Store(1)
+	b.Slot(late + 1).Store(1) // no room
+	_, before, err := Open(path, "boot")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(before) != slotCount || before[late] != 1 || before[6] != 6 || before[8] != 8 {
+		t.Errorf("%d beats, of the one in another's place %d, beside it %d and %d", len(before), before[late], before[6], before[8])
+	}
+	for _, key := range []uint64{7, slotCount + 5, late + 1} {
+		if _, ok := before[key]; ok {
+			t.Errorf("%d has a beat", key)
+		}
+	}
+}
+
+// BenchmarkSlots is what a start of as many instances as a host can run asks for.
+func BenchmarkSlots(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "beats")
+	for b.Loop() {
+		page, _, err := Open(path, "boot")
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i := range 2040 {
+			page.Slot(uint64(i + 1))
+		}
+		if err := page.Close(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
