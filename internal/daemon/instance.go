@@ -77,8 +77,7 @@ type instance struct {
 	sent         uint64
 	sendFailed   uint64
 	received     uint64
-	errors       [32]uint64 // by vrrp.Reason
-	told         [32]vrrp.Instant
+	dropped      *dropped // nil: nothing was, which is the rule
 	sendTold     vrrp.Instant
 	failing      bool         // not all of its last advertisement has left
 	mismatch     mismatch     // what a peer's advertisement differed in, as last told
@@ -94,6 +93,12 @@ type instance struct {
 	demotion  int       // counts demotions, so that a stale end is not taken for this one's
 	successor chan struct{}
 	ear       *ear // of a drill; nil: nobody listens
+}
+
+// A dropped is what was rejected of the packets for an instance.
+type dropped struct {
+	counts [32]uint64       // by vrrp.Reason
+	told   [32]vrrp.Instant // when people last heard of it
 }
 
 type transitionKey struct {

@@ -205,7 +205,7 @@ func TestSourceChanges(t *testing.T) {
 	s.got("eth0#2: vrid 51 advertises 100")
 	s.hear(advert{from: "192.0.2.7", priority: 200})
 	s.got("")
-	if got := s.inst("web").errors[vrrp.DropOwn]; got != 1 {
+	if got := s.inst("web").drops()[vrrp.DropOwn]; got != 1 {
 		t.Errorf("%d counted as our own", got)
 	}
 	if got := s.inst("web").policy.Source.String(); got != "192.0.2.7" {

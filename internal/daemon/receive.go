@@ -93,13 +93,17 @@ func (e *engine) packet(now vrrp.Instant, p *port, pkt *transport.Packet) {
 // reason (RFC 9568 §7.1: log, rate-limited). Our own coming back is usual on
 // some networks and not worth a line.
 func (e *engine) drop(now vrrp.Instant, inst *instance, d vrrp.Datagram, reason vrrp.Reason) {
-	inst.errors[reason]++
-	if reason == vrrp.DropOwn || inst.told[reason] != 0 && now.Sub(inst.told[reason]) < tellEvery {
+	if inst.dropped == nil {
+		inst.dropped = new(dropped)
+	}
+	dropped := inst.dropped
+	dropped.counts[reason]++
+	if reason == vrrp.DropOwn || dropped.told[reason] != 0 && now.Sub(dropped.told[reason]) < tellEvery {
 		return
 	}
-	inst.told[reason] = now
+	dropped.told[reason] = now
 	e.tell(note{kind: kindWarning, instance: inst.cfg.Name, level: levelWarn,
-		text: fmt.Sprintf("dropped an advertisement from %s: %s (%d so far)", d.Src, e.explainDrop(inst, reason, d), inst.errors[reason])})
+		text: fmt.Sprintf("dropped an advertisement from %s: %s (%d so far)", d.Src, e.explainDrop(inst, reason, d), dropped.counts[reason])})
 }
 
 // explainDrop says what is wrong with a packet and what to do about it.

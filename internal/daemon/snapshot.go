@@ -117,7 +117,9 @@ func (e *engine) describe(now vrrp.Instant, inst *instance) control.Instance {
 		Addresses: []string{}, Installed: []string{}, Adverts: control.Adverts{Sent: inst.sent, Received: inst.received, Errors: map[string]uint64{}},
 		Demoted: r.Demotion() != vrrp.NotDemoted, Hard: r.Demotion() == vrrp.DemotedHard, DualActive: r.DualActive(), HandingOver: r.HandingOver()}
 	i.Transitions = inst.transitioned
-	countErrors(i.Adverts.Errors, &inst.errors)
+	if inst.dropped != nil {
+		countErrors(i.Adverts.Errors, &inst.dropped.counts)
+	}
 	if inst.sendFailed > 0 {
 		i.Adverts.Errors["send"] = inst.sendFailed
 	}
