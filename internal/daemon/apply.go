@@ -54,10 +54,10 @@ func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before past) (change
 	instances := make([]*instance, 0, len(plan.Instances))
 	var renames [][2]string
 	for i := range plan.Instances {
-		c := plan.Instances[i]
-		inst := kept[identityOf(&c)]
+		c := &plan.Instances[i]
+		inst := kept[identityOf(c)]
 		if inst == nil {
-			id := identityOf(&c)
+			id := identityOf(c)
 			inst = newInstance(c, restored[id].form, e.out.slot(id))
 			fresh = append(fresh, inst)
 			changes = append(changes, "instance "+c.Name+" added")
@@ -67,6 +67,8 @@ func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before past) (change
 			}
 			changes = append(changes, "instance "+c.Name+" changed")
 			e.change(now, inst, c)
+		} else {
+			inst.cfg = c // or the last plan would be kept for it
 		}
 		instances = append(instances, inst)
 	}
@@ -144,7 +146,7 @@ func (e *engine) resumes(inst *instance, before past) bool {
 }
 
 // change gives an instance another configuration.
-func (e *engine) change(now vrrp.Instant, inst *instance, c config.Instance) {
+func (e *engine) change(now vrrp.Instant, inst *instance, c *config.Instance) {
 	e.countVirtual(inst, -1)
 	inst.configure(c)
 	e.countVirtual(inst, +1)

@@ -132,7 +132,7 @@ func returns(inst *instance) (stays string, within time.Duration) {
 		return "", drillPatience
 	}
 	within = max(vrrp.ActiveDownInterval(r.Config().Version, r.Priority(), r.ActiveInterval()), inst.cfg.PreemptDelay) + r.ActiveInterval() + drillPatience
-	if why := staysAway(&inst.cfg); why != "" {
+	if why := staysAway(inst.cfg); why != "" {
 		return why, within
 	}
 	if a := r.ActiveRouter(); a.Address.IsValid() && a.Priority >= r.Priority() {

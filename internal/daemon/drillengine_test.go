@@ -276,7 +276,7 @@ func TestDrillReturns(t *testing.T) {
 			s.activate("web")
 		}
 		under := s.members("web")
-		cfg := &s.inst("web").cfg
+		cfg := s.inst("web").cfg
 		if why := staysAway(cfg); tc.foretold == "" && why != "" || !strings.Contains(why, tc.foretold) {
 			t.Errorf("%q: foretold %q", tc.toml, why)
 		}

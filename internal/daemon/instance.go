@@ -40,7 +40,7 @@ func (id identity) key() uint64 {
 // An instance is one virtual router with all that belongs to it. It is the
 // engine's alone.
 type instance struct {
-	cfg    config.Instance
+	cfg    *config.Instance // in the plan in force, which never changes
 	owner  string // in whose name the keeper of addresses knows it
 	id     identity
 	router *vrrp.Router
@@ -106,8 +106,8 @@ type transitionKey struct {
 	cause vrrp.Cause
 }
 
-func newInstance(c config.Instance, form vrrp.ChecksumForm, beat *atomic.Int64) *instance {
-	inst := &instance{id: identityOf(&c), beat: beat, slot: noSlot, since: time.Now(), cause: "not started yet",
+func newInstance(c *config.Instance, form vrrp.ChecksumForm, beat *atomic.Int64) *instance {
+	inst := &instance{id: identityOf(c), beat: beat, slot: noSlot, since: time.Now(), cause: "not started yet",
 		transitions: map[transitionKey]uint64{}}
 	inst.form, inst.learned = form, form != 0
 	inst.cfg = c
@@ -117,7 +117,7 @@ func newInstance(c config.Instance, form vrrp.ChecksumForm, beat *atomic.Int64) 
 }
 
 // configure takes a configuration over, the router's own part excepted.
-func (i *instance) configure(c config.Instance) {
+func (i *instance) configure(c *config.Instance) {
 	i.cfg, i.owner = c, c.Name
 	i.policy = vrrp.Policy{Version: vrrp.Version(c.Version), Interval: c.AdvertInterval, Password: c.Password,
 		Strict: c.Strict, Source: i.router.Source(), MinTTL: 255}
@@ -144,7 +144,7 @@ func (i *instance) configure(c config.Instance) {
 }
 
 func (i *instance) routerConfig() vrrp.Config {
-	c := &i.cfg
+	c := i.cfg
 	rc := vrrp.Config{VRID: c.VRID, Version: vrrp.Version(c.Version), Family: i.id.family, Priority: c.Priority,
 		AdvertInterval: c.AdvertInterval, Preempt: c.Preempt, PreemptDelay: c.PreemptDelay, StartDelay: c.StartDelay, Strict: c.Strict}
 	if c.Handover == "hold" {

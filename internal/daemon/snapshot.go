@@ -110,7 +110,7 @@ func countErrors(into map[string]uint64, errors *[32]uint64) {
 
 // describe is one instance as status shows it.
 func (e *engine) describe(now vrrp.Instant, inst *instance) control.Instance {
-	r, c := inst.router, &inst.cfg
+	r, c := inst.router, inst.cfg
 	i := control.Instance{Name: c.Name, VRID: c.VRID, Version: c.Version, Family: inst.id.family.String(), Interface: c.Interface,
 		State: r.State().String(), Since: inst.since, Cause: inst.cause, Preempt: c.Preempt,
 		Priority:  control.Priority{Configured: int(c.Priority), Effective: int(r.Priority()), Parts: []control.Part{}},
