@@ -41,7 +41,7 @@ func (id identity) key() uint64 {
 // engine's alone.
 type instance struct {
 	cfg    *config.Instance // in the plan in force, which never changes
-	owner  string // in whose name the keeper of addresses knows it
+	owner  string           // in whose name the keeper of addresses knows it
 	id     identity
 	router *vrrp.Router
 	policy vrrp.Policy

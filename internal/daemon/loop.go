@@ -188,7 +188,8 @@ func (l *loop) wait() (ready []int32, woken bool, err error) {
 		deadline -= int64(planClear)
 	}
 	if e.plan.schedule != nil {
-		return l.poller.WaitSending(min(deadline, transport.Now()+int64(planFor)), e.plan.schedule)
+		now := transport.Now()
+		return l.poller.WaitSending(now+int64(planFor), min(deadline, now+int64(planFor+planGive)), e.plan.schedule)
 	}
 	return l.poller.Wait(deadline)
 }

@@ -22,9 +22,11 @@ const (
 	// planMore is the same for a plan that there is, when there is more to be
 	// planned.
 	planMore = 50 * time.Millisecond
-	// planFor is how long the loop lets a plan go on without a turn: others
-	// (Beat) go by its turns.
-	planFor = 500 * time.Millisecond
+	// planFor is how long the loop lets a plan go on without a turn, and
+	// planGive how much longer if nothing is sent at the time: others (Beat) go
+	// by its turns, and the engine's tick wants one a second.
+	planFor  = tickEvery - tickGive
+	planGive = 50 * time.Millisecond
 	// planClear is how far ahead of a takeover a plan ends of which something
 	// is due before, or within planAfter: a takeover is waited for in a way of
 	// its own.

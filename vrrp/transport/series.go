@@ -149,8 +149,10 @@ func (s *Schedule) Take(sent func(series, times, partial int)) (late time.Durati
 // WaitSending is Wait that sends what a schedule says, when it is due, and goes
 // on waiting: for as long as nothing else happens no goroutine runs, nor is the
 // Go scheduler asked for anything, which on a busy machine answers late. What
-// arrives before something is due is returned first, as by Wait.
-func (p *Poller) WaitSending(deadline int64, s *Schedule) (ready []int32, woken bool, err error) {
+// arrives before something is due is returned first, as by Wait. Once it has sent
+// something at or after the moment enough, it does not wait for the deadline any
+// more: to be woken once more would cost about as much as a sending.
+func (p *Poller) WaitSending(enough, deadline int64, s *Schedule) (ready []int32, woken bool, err error) {
 	if deadline == 0 {
 		deadline = NoDeadline
 	}
@@ -160,7 +162,7 @@ func (p *Poller) WaitSending(deadline int64, s *Schedule) (ready []int32, woken 
 	// A look is no reason to give the processor away: it may be a while until
 	// there is one again.
 	if !p.noPwait2 && deadline > Now() {
-		switch n, errno := p.pollSending(deadline, s); {
+		switch n, errno := p.pollSending(min(enough, deadline), deadline, s); {
 		case errno == unix.ENOSYS, errno == unix.EPERM: // see poll
 			p.noPwait2 = true
 		case errno != 0:
@@ -185,7 +187,7 @@ func (p *Poller) WaitSending(deadline int64, s *Schedule) (ready []int32, woken 
 //
 //go:nosplit
 //go:norace
-func (p *Poller) pollSending(deadline int64, s *Schedule) (n int, errno unix.Errno) {
+func (p *Poller) pollSending(enough, deadline int64, s *Schedule) (n int, errno unix.Errno) {
 	entersyscallblock()
 	for {
 		until := s.Next()
@@ -200,7 +202,7 @@ func (p *Poller) pollSending(deadline int64, s *Schedule) (n int, errno unix.Err
 			break
 		}
 		s.readClocks()
-		if s.sendDue(); s.stopped || deadline <= s.now {
+		if s.sendDue(); s.stopped || enough <= s.now {
 			break
 		}
 	}

@@ -81,7 +81,7 @@ func TestWaitSending(t *testing.T) {
 			t.Errorf("the first is due at %d, not %d", s.Next(), due)
 		}
 		for deadline := due + int64(interval); Now() < deadline; {
-			if ready, woken, err := p.WaitSending(deadline, s); len(ready) > 0 || woken || err != nil {
+			if ready, woken, err := p.WaitSending(NoDeadline, deadline, s); len(ready) > 0 || woken || err != nil {
 				t.Fatal(ready, woken, err)
 			}
 		}
@@ -133,7 +133,7 @@ func goesOn(t *testing.T, p *Poller, a, b line, often, seldom time.Duration) boo
 	start := Now()
 	s := NewSchedule(0, ages, NewSeries(nil, a.fd, start, often, numbered(1)), NewSeries(nil, b.fd, start, seldom, numbered(2)))
 	deadline := start + int64(500*time.Millisecond)
-	if ready, woken, err := p.WaitSending(deadline, s); len(ready) > 0 || woken || err != nil {
+	if ready, woken, err := p.WaitSending(NoDeadline, deadline, s); len(ready) > 0 || woken || err != nil {
 		t.Fatal(ready, woken, err)
 	}
 	end := Now()
@@ -194,6 +194,28 @@ func TestScheduleOrder(t *testing.T) {
 	}
 }
 
+// Once something was sent late enough the wait is over; without that it lasts
+// until the deadline.
+func TestWaitSendingEnough(t *testing.T) {
+	p, l := newPoller(t), newLine(t)
+	const often = 20 * time.Millisecond
+	start := Now()
+	s := NewSchedule(0, ages, NewSeries(nil, l.fd, start+int64(often), often, numbered(1)))
+	enough := start + int64(5*often/2)
+	if _, _, err := p.WaitSending(enough, start+int64(ages), s); err != nil {
+		t.Fatal(err)
+	}
+	end, times := Now(), 0
+	if _, stopped := s.Take(func(_, n, _ int) { times += n }); !stopped && times != 3 || end < enough { // stopped: the machine was busy
+		t.Errorf("over after %s, %d sent", time.Duration(end-start), times)
+	}
+	s = NewSchedule(0, ages, NewSeries(nil, l.fd, start+int64(ages), ages, numbered(1)))
+	deadline := Now() + int64(often)
+	if _, _, err := p.WaitSending(Now(), deadline, s); err != nil || Now() < deadline {
+		t.Errorf("over %s before the deadline (%v)", time.Duration(deadline-Now()), err)
+	}
+}
+
 // What has arrived, and a call of Wake, come before what is due.
 func TestWaitSendingReportsFirst(t *testing.T) {
 	eachWaitSending(t, func(t *testing.T, p *Poller) {
@@ -205,7 +227,7 @@ func TestWaitSendingReportsFirst(t *testing.T) {
 		}
 		signal(t, fd)
 		p.Wake()
-		ready, woken, err := p.WaitSending(NoDeadline, s)
+		ready, woken, err := p.WaitSending(NoDeadline, NoDeadline, s)
 		if len(ready) != 1 || ready[0] != 3 || !woken || err != nil {
 			t.Error(ready, woken, err)
 		}
@@ -215,7 +237,7 @@ func TestWaitSendingReportsFirst(t *testing.T) {
 		if err := p.Remove(fd); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := p.WaitSending(1, s); err != nil {
+		if _, _, err := p.WaitSending(NoDeadline, 1, s); err != nil {
 			t.Fatal(err)
 		}
 		if got := l.received(t); len(got) != 1 {
@@ -236,7 +258,7 @@ func TestScheduleLate(t *testing.T) {
 				s := NewSchedule(0, test.patience, NewSeries(nil, late.fd, Now()-int64(2*time.Second), test.interval, numbered(1)),
 					NewSeries(nil, punctual.fd, Now()+int64(ages), ages, numbered(1)))
 				for range 2 {
-					if _, _, err := p.WaitSending(NoDeadline, s); err != nil {
+					if _, _, err := p.WaitSending(NoDeadline, NoDeadline, s); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -256,7 +278,7 @@ func TestScheduleFails(t *testing.T) {
 		big[2].Data = make([]byte, 10<<20) // EMSGSIZE
 		s := NewSchedule(0, ages, NewSeries(nil, good.fd, Now(), ages, numbered(2)), NewSeries(nil, full.fd, Now(), ages, big), NewSeries(nil, after.fd, Now(), ages, numbered(1)))
 		for range 2 {
-			if _, _, err := p.WaitSending(NoDeadline, s); err != nil {
+			if _, _, err := p.WaitSending(NoDeadline, NoDeadline, s); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -334,7 +356,7 @@ func TestWaitSendingBesideOthers(t *testing.T) {
 	sent := 0
 	for range 20 {
 		s := NewSchedule(0, ages, NewSeries(nil, l.fd, Now(), time.Millisecond, numbered(2)))
-		if _, _, err := p.WaitSending(Now()+int64(10*time.Millisecond), s); err != nil {
+		if _, _, err := p.WaitSending(NoDeadline, Now()+int64(10*time.Millisecond), s); err != nil {
 			t.Fatal(err)
 		}
 		got, _ := taken(s)
@@ -374,7 +396,7 @@ func TestWaitSendingKeepsTheProcessor(t *testing.T) {
 	var looks, disturbed int
 	for start := Now(); Now() < start+int64(5*time.Millisecond); looks++ {
 		before := others.Load()
-		if _, _, err := p.WaitSending(1, s); err != nil {
+		if _, _, err := p.WaitSending(NoDeadline, 1, s); err != nil {
 			t.Fatal(err)
 		}
 		if others.Load() != before {
