@@ -16,21 +16,53 @@ const jamPause = 100 * time.Millisecond
 type jam map[int]bool
 
 // announceDue sends what is due: of all addresses the first announcement, then
-// the second ones.
-func (w *worker) announceDue(now time.Time) {
-	var due []*goal
+// the second ones. It reports whether an address is announced now that was not.
+func (w *worker) announceDue(now time.Time) (fresh bool) {
+	due := w.announcements[:0]
 	for _, g := range w.goals {
 		if g.hold && g.installed && g.schedule.due(now) {
 			due = append(due, g)
 		}
 	}
+	w.announcements = due
+	defer clear(due)
 	if len(due) == 0 || !w.mayInsist(now, beatPatience) {
-		return
+		return false
 	}
 	slices.SortStableFunc(due, func(a, b *goal) int { return cmp.Compare(a.schedule.round, b.schedule.round) })
 	var jam jam
 	for _, g := range due {
+		before := g.announced
 		w.announce(g, time.Now(), &jam)
+		fresh = fresh || g.announced != before
+	}
+	return fresh
+}
+
+// announceAgain sends what is due between two passes: of thousands of addresses
+// one or the other always is, and to compare everything each time costs several
+// times as much as to announce. It reports whether somebody is to be told, which
+// takes a pass.
+func (w *worker) announceAgain(now time.Time) (look bool) {
+	look = w.announceDue(now)
+	w.tellFailures()
+	w.scheduleAnnouncements()
+	return look
+}
+
+// scheduleAnnouncements finds out when the next announcement is due.
+func (w *worker) scheduleAnnouncements() {
+	now := time.Now()
+	w.announceAt = time.Time{}
+	for _, g := range w.goals {
+		at := g.schedule.next
+		if !g.hold || !g.installed || at.IsZero() || !g.link.announces() {
+			continue
+		}
+		// What is due already waits for a Beat.
+		if at.After(now) || w.mayInsist(now, beatPatience) {
+			w.announceAt = earliest(w.announceAt, at)
+		}
 	}
 }
 

@@ -71,12 +71,7 @@ func (w *worker) conclude(p plan, q lingerPlan) {
 	wanted := make(map[place]bool, len(w.goals))
 	w.wakeAt(p.later)
 	w.wakeAt(q.until)
-	wakeToInsist := func(at time.Time) {
-		// What is due already waits for a Beat.
-		if at.After(now) || w.mayInsist(now, beatPatience) {
-			w.wakeAt(at)
-		}
-	}
+	w.scheduleAnnouncements()
 	for _, g := range w.goals {
 		if g.hold && g.link != nil {
 			wanted[g.place()] = true
@@ -89,15 +84,13 @@ func (w *worker) conclude(p plan, q lingerPlan) {
 			continue
 		case g.installed:
 			installed[g.duty] = append(installed[g.duty], g.addr)
-			if g.link.announces() {
-				wakeToInsist(g.schedule.next)
-			}
 		default:
 			if outstanding == nil {
 				outstanding = fmt.Errorf("%s is not installed: %w", g.addr, g.why())
 			}
-			if g.blocked == nil {
-				wakeToInsist(g.pace.notYet)
+			// What is due already waits for a Beat.
+			if at := g.pace.notYet; g.blocked == nil && (at.After(now) || w.mayInsist(now, beatPatience)) {
+				w.wakeAt(at)
 			}
 		}
 		if !g.installed || !g.announced {

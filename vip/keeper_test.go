@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -186,6 +187,34 @@ func TestFirstRoundFirst(t *testing.T) {
 		}
 		if len(seen) != 100 {
 			b.Errorf("%d addresses announced", len(seen))
+		}
+	})
+}
+
+// Of thousands of addresses one or the other is always due to be announced
+// again, which must not take a look at all of them: that is much garbage.
+func TestEffortPerAnnouncement(t *testing.T) {
+	f := newFakeKernel("eth0")
+	f.onAnnounce = func(netip.Addr) error { time.Sleep(time.Millisecond); return nil } // one after the other from then on
+	onBench(t, f, func(b *bench) {
+		const count = 1000
+		var addresses []string
+		for i := range count {
+			addresses = append(addresses, fmt.Sprintf("10.0.%d.%d/32", i/250, i%250))
+		}
+		b.Set("web", Want{Addresses: at("eth0", addresses...), Hold: true, Announce: Announce{Burst: 2, Spacing: 3 * time.Second}})
+		time.Sleep(2 * time.Second)
+		b.told("held web")
+		b.taken()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		time.Sleep(3 * time.Second)
+		runtime.ReadMemStats(&after)
+		if n := len(b.taken()); n != count {
+			b.Errorf("announced %d times, want %d", n, count)
+		}
+		if each := (after.TotalAlloc - before.TotalAlloc) / count; each > 2048 {
+			b.Errorf("each announcement allocates %d bytes", each)
 		}
 	})
 }

@@ -46,10 +46,13 @@ type worker struct {
 	listErr  error
 	promoted map[int]bool // interfaces: promote_secondaries tried; true: set by us
 	next     time.Time    // when there is something to do; zero: nothing
-	renewAt  time.Time    // when a lease is due; zero: none has an end
-	unleased bool         // what has a lease may have changed since renewAt was found
-	leases   []leaseOf    // near their renewal; reused, as is leaseOps
-	leaseOps []op
+	// Of what is done between two passes.
+	announceAt    time.Time // when an announcement is due; zero: none
+	announcements []*goal   // that are due; reused
+	renewAt       time.Time // when a lease is due; zero: none has an end
+	unleased      bool      // what has a lease may have changed since renewAt was found
+	leases        []leaseOf // near their renewal; reused, as is leaseOps
+	leaseOps      []op
 
 	// Of claims.
 	listening [2][]listened // as told to the kernel, and a spare
@@ -106,18 +109,22 @@ func (w *worker) run(ctx context.Context, watched <-chan error) error {
 	defer timer.Stop()
 	look := true
 	for {
-		// A renewal alone is no reason to compare everything.
+		// Neither renewals nor repeated announcements are a reason to compare
+		// everything.
 		for (look || !w.next.IsZero() && !w.next.After(time.Now())) && ctx.Err() == nil {
 			look = w.pass(time.Now())
 		}
 		if look = false; w.leasesDue(time.Now()) {
 			look = w.renewLeases()
 		}
+		if now := time.Now(); !w.announceAt.IsZero() && !w.announceAt.After(now) {
+			look = w.announceAgain(now) || look
+		}
 		if !look {
 			w.attend()
 			w.listen()
 		}
-		next := earliest(w.next, w.renewAt, w.attendAt)
+		next := earliest(w.next, w.renewAt, w.announceAt, w.attendAt)
 		switch {
 		case look:
 			timer.Reset(0)
@@ -156,7 +163,7 @@ func earliest(times ...time.Time) (first time.Time) {
 // pass brings the kernel one step nearer to what is wanted; true: look again
 // at once.
 func (w *worker) pass(now time.Time) bool {
-	w.next, w.unleased = time.Time{}, true
+	w.next, w.announceAt, w.unleased = time.Time{}, time.Time{}, true
 	w.take(now)
 	// A view that is not stale is trusted: on becoming Active the first address
 	// is added without a look at the kernel, and an error says it was wrong. What
