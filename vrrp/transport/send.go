@@ -42,6 +42,7 @@ func (e SendError) Unwrap() error { return e.Err }
 // the kernel is told of it.
 type outbox struct {
 	headers [QueueSize]mmsghdr
+	iovecs  [QueueSize]unix.Iovec
 	slots   [QueueSize]slot
 	n       int // messages in slots
 	queued  int // messages queued since the last Flush
@@ -50,12 +51,11 @@ type outbox struct {
 	done    bool // the last Flush has handed out failed
 }
 
-// slot is the part of a message that its header points to. Of the addresses
-// only those of the socket's family are used.
+// slot is where a message comes from and goes to, as its header points to it. Of
+// the addresses only those of the socket's family are used.
 type slot struct {
 	index    int
 	src, dst netip.Addr
-	iovec    unix.Iovec
 	to4      unix.RawSockaddrInet4
 	to6      unix.RawSockaddrInet6
 	from4    pktinfo4
@@ -79,15 +79,16 @@ type (
 func newOutbox(family Family, index int) *outbox {
 	o := &outbox{failed: make([]SendError, 0, QueueSize)}
 	for i := range o.headers {
-		o.slots[i].init(&o.headers[i], family, index)
+		h := &o.headers[i]
+		h.Iov = &o.iovecs[i]
+		h.SetIovlen(1)
+		o.slots[i].init(h, family, index)
 	}
 	return o
 }
 
-// init fills in what every message of a socket has, the header's included.
+// init fills in what every message of a socket has, also in its header.
 func (s *slot) init(h *mmsghdr, family Family, index int) {
-	h.Iov = &s.iovec
-	h.SetIovlen(1)
 	if family == IPv4 {
 		s.to4.Family = unix.AF_INET
 		h.Name = (*byte)(unsafe.Pointer(&s.to4))
@@ -149,11 +150,11 @@ func (s *Socket) Queue(src, dst netip.Addr, data []byte) {
 		o.failed = append(o.failed, SendError{index, s.name, src, dst, unix.EAFNOSUPPORT})
 		return
 	}
-	m := &o.slots[o.n]
+	m, v := &o.slots[o.n], &o.iovecs[o.n]
 	o.n++
 	m.index, m.src, m.dst = index, src, dst
-	m.iovec.Base = unsafe.SliceData(data)
-	m.iovec.SetLen(len(data))
+	v.Base = unsafe.SliceData(data)
+	v.SetLen(len(data))
 	m.address(s.family, src, dst)
 }
 
@@ -200,7 +201,7 @@ func (s *Socket) send() {
 		}
 	}
 	for i := range o.n {
-		o.slots[i].iovec.Base = nil // the data is the caller's again
+		o.iovecs[i].Base = nil // the data is the caller's again
 	}
 	o.n = 0
 }

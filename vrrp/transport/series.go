@@ -25,8 +25,9 @@ type Message struct {
 type Series struct {
 	fd       int
 	headers  []mmsghdr
-	slots    []slot
-	marks    []*atomic.Int64 // of the messages, nil for some
+	iovecs   []unix.Iovec    // one for each
+	marks    []*atomic.Int64 // likewise, nil for some
+	slots    []slot          // likewise, unless the socket or the packet says where to
 	packets  []byte          // whole ones, if it sends such
 	due      int64           // CLOCK_MONOTONIC, ns
 	interval int64
@@ -45,6 +46,8 @@ func (s *Socket) Series(of *Series, due int64, interval time.Duration, messages 
 		return v
 	}
 	v := NewSeries(of, s.fd, due, interval, messages)
+	v.slots = slices.Grow(v.slots[:0], len(messages))[:len(messages)]
+	clear(v.slots)
 	for i, m := range messages {
 		v.slots[i].init(&v.headers[i], s.family, s.index)
 		v.slots[i].address(s.family, m.Src, m.Dst)
@@ -63,8 +66,8 @@ func (v *Series) makeWhole(messages []Message) {
 	for i, m := range messages {
 		start := len(v.packets)
 		v.packets = append(appendHeader(v.packets, m.Src, m.Dst, len(m.Data)), m.Data...)
-		v.slots[i].iovec.Base = &v.packets[start]
-		v.slots[i].iovec.SetLen(len(v.packets) - start)
+		v.iovecs[i].Base = &v.packets[start]
+		v.iovecs[i].SetLen(len(v.packets) - start)
 	}
 }
 
@@ -73,18 +76,16 @@ func (v *Series) makeWhole(messages []Message) {
 func NewSeries(of *Series, fd int, due int64, interval time.Duration, messages []Message) *Series {
 	n := len(messages)
 	if of == nil || cap(of.headers) < n {
-		of = &Series{headers: make([]mmsghdr, n), slots: make([]slot, n)}
+		of = &Series{headers: make([]mmsghdr, n), iovecs: make([]unix.Iovec, n)}
 	}
 	v := of
-	*v = Series{fd: fd, due: due, interval: int64(interval), headers: v.headers[:n], slots: v.slots[:n], marks: v.marks[:0], packets: v.packets}
+	*v = Series{fd: fd, due: due, interval: int64(interval), headers: v.headers[:n], iovecs: v.iovecs[:n], marks: v.marks[:0], slots: v.slots, packets: v.packets}
 	clear(v.headers)
-	clear(v.slots)
 	for i, m := range messages {
-		s := &v.slots[i]
-		v.headers[i].Iov = &s.iovec
+		v.headers[i].Iov = &v.iovecs[i]
 		v.headers[i].SetIovlen(1)
-		s.iovec.Base = unsafe.SliceData(m.Data)
-		s.iovec.SetLen(len(m.Data))
+		v.iovecs[i].Base = unsafe.SliceData(m.Data)
+		v.iovecs[i].SetLen(len(m.Data))
 		v.marks = append(v.marks, m.Mark)
 	}
 	return v
