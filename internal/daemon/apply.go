@@ -51,7 +51,7 @@ func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before past) (change
 	e.remove(now, gone, func(id identity) bool { return wanted[id] != nil })
 
 	var fresh []*instance
-	instances := make([]*instance, 0, len(plan.Instances))
+	instances, byName := make([]*instance, 0, len(plan.Instances)), make(map[string]*instance, len(plan.Instances))
 	var renames [][2]string
 	for i := range plan.Instances {
 		c := &plan.Instances[i]
@@ -71,9 +71,10 @@ func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before past) (change
 			inst.cfg = c // or the last plan would be kept for it
 		}
 		instances = append(instances, inst)
+		byName[c.Name] = inst
 	}
 	e.rename(renames)
-	e.instances = instances
+	e.instances, e.byName = instances, byName
 	for _, inst := range fresh {
 		e.countVirtual(inst, +1)
 	}
@@ -195,6 +196,7 @@ func (e *engine) remove(now vrrp.Instant, gone []*instance, replaced func(identi
 			e.detach(inst)
 		}
 		e.instances = slices.DeleteFunc(e.instances, func(o *instance) bool { return o == inst })
+		delete(e.byName, inst.cfg.Name)
 	}
 }
 
@@ -243,14 +245,7 @@ func (e *engine) regroup(plan []config.Group) {
 }
 
 // named finds an instance; nil if there is none of that name.
-func (e *engine) named(name string) *instance {
-	for _, inst := range e.instances {
-		if inst.cfg.Name == name {
-			return inst
-		}
-	}
-	return nil
-}
+func (e *engine) named(name string) *instance { return e.byName[name] }
 
 // stop has everything hand over and stop, or stop at once. e.idle is closed
 // when that is done.
@@ -259,6 +254,7 @@ func (e *engine) stop(now vrrp.Instant, atOnce bool) {
 		e.idle = make(chan struct{})
 	}
 	groups := slices.Clone(e.groups)
+	e.saveLearned()
 	e.dissolve(func(*group) bool { return true })
 	for _, inst := range slices.Concat(e.instances, e.departing) {
 		e.step(now, inst, vrrp.Event{Kind: vrrp.EventShutdown, Now: atOnce})

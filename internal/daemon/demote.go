@@ -91,6 +91,7 @@ func (e *engine) successorOf(inst *instance) (string, bool) {
 // tick does what has no moment of its own: demotions that end, sockets that
 // could not be opened.
 func (e *engine) tick(now vrrp.Instant) {
+	e.saveLearned()
 	wall := time.Now()
 	for _, inst := range e.instances {
 		if !inst.until.IsZero() && !wall.Before(inst.until) {

@@ -66,8 +66,7 @@ func TestDrillOnTheLoop(t *testing.T) {
 	s.hear(advert{from: peer, priority: 90})
 	s.got(`
 		drop web 192.0.2.100/24 in 1s
-		saved
-		web: active -> backup (demoted)`) // saved: the form of the peer's checksum
+		web: active -> backup (demoted)`)
 	l := s.lift(under)
 	s.got("web: promoted by an operator\nsaved")
 	// Active_Down_Interval, one interval until it knows whom to preempt, and patience.

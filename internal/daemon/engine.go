@@ -51,6 +51,7 @@ type outside struct {
 type engine struct {
 	out        outside
 	instances  []*instance // in the order of the file
+	byName     map[string]*instance
 	groups     []*group
 	departing  []*instance   // dropped by a reload, and still handing over
 	departures int           // so far
@@ -87,6 +88,7 @@ type engine struct {
 	heldSince vrrp.Instant     // they wait for a takeover; 0: they do not
 	sent      bool             // that is over, and what waited for it happens now
 	unsaved   bool             // the state file is to be written at the end of the turn
+	learned   bool             // … or with the next tick: forms of checksums, instance by instance
 }
 
 // A group is a sync group and its name.
@@ -193,11 +195,19 @@ func (e *engine) save() {
 	if e.unsaved {
 		return
 	}
-	e.unsaved = true
+	e.unsaved, e.learned = true, false
 	e.then(func() {
 		e.unsaved = false
 		e.out.saved()
 	})
+}
+
+// saveLearned saves what was learned since the last state. To put a state together
+// goes through all instances, and each of thousands may learn in a turn of its own.
+func (e *engine) saveLearned() {
+	if e.learned {
+		e.save()
+	}
 }
 
 // send queues an advertisement to every destination.

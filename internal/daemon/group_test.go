@@ -154,7 +154,6 @@ func TestGroupYieldsTogether(t *testing.T) {
 		eth0#2: vrid 51 advertises 0
 		drop db 192.0.2.101/24
 		drop web 192.0.2.100/24
-		saved
 		db: active -> backup (higher_priority)
 		web: active -> backup (group)
 		site: active -> backup ()`)

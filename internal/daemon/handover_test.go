@@ -38,7 +38,6 @@ func TestStopHandsOver(t *testing.T) {
 	s.hear(advert{from: peer, priority: 90})
 	s.got(`
 		drop web 192.0.2.100/24 in 1s
-		saved
 		web: active -> initialize (shutdown)`)
 	if !s.idle() {
 		t.Error("nobody would notice that everything has stopped")
@@ -91,7 +90,7 @@ addresses = ["192.0.2.102/24"]
 		saved`)
 	s.wait(600 * time.Millisecond)
 	s.hear(advert{from: peer, priority: 90})
-	s.got("drop \x00departing 1 web 192.0.2.100/24 in 1s\nsaved\nweb: active -> initialize (shutdown)")
+	s.got("drop \x00departing 1 web 192.0.2.100/24 in 1s\nweb: active -> initialize (shutdown)")
 	if len(s.e.departing) != 0 || s.e.virtual[addrs(vip1)[0]] != 0 || len(s.e.ports) != 1 {
 		t.Errorf("left over: %d departing, virtual %v, %d ports", len(s.e.departing), s.e.virtual, len(s.e.ports))
 	}
@@ -194,7 +193,7 @@ func TestConfiguredAgainWhileItHandsOver(t *testing.T) {
 	s.e.out.free = func(identity) { freed++ }
 	s.wait(100 * time.Millisecond)
 	s.hear(advert{from: peer, priority: 90})
-	s.got("drop \x00departing 1 web 192.0.2.100/24 in 1s\nsaved\nweb: active -> initialize (shutdown)")
+	s.got("drop \x00departing 1 web 192.0.2.100/24 in 1s\nweb: active -> initialize (shutdown)")
 	s.state("web", vrrp.Backup)
 	if s.inst("web").port.users[51] != s.inst("web") || freed > 0 {
 		t.Errorf("the new one hears nothing any more, or its beats are lost (%d)", freed)

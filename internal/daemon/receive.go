@@ -150,7 +150,7 @@ func (e *engine) accept(now vrrp.Instant, inst *instance, d vrrp.Datagram, at vr
 		// Send what the others understand: the form they send.
 		inst.form, inst.learned, inst.adverts = a.Checksum, true, nil
 		e.endPlan()
-		e.save()
+		e.learned = true
 	}
 	src := d.Src.WithZone("")
 	if what := inst.compare(now, a, src); what != "" {

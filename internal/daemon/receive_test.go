@@ -249,6 +249,8 @@ func TestChecksumIsLearned(t *testing.T) {
 		{vrrp.ChecksumMessage, ""},
 	} {
 		s.hear(advert{from: peer, priority: 200, form: c.form})
+		s.got("")
+		s.do(func() { s.e.tick(s.now) })
 		s.got(c.said)
 		if got := form(); got != c.form || s.saved.Instances[0].Checksum != c.form.String() {
 			t.Errorf("heard %s, sends %s, saved %q", c.form, got, s.saved.Instances[0].Checksum)
@@ -274,19 +276,31 @@ func TestChecksumIsLearned(t *testing.T) {
 	})
 }
 
-// A thousand instances that learn in one turn are one state to be written.
-func TestLearningIsSavedOnceATurn(t *testing.T) {
+// A thousand instances that learn, each in a turn of its own, are one state to be
+// written; and none of it is lost by a stop before that.
+func TestLearningIsSavedOnce(t *testing.T) {
 	var toml strings.Builder
 	for i := range 100 {
 		fmt.Fprintf(&toml, "[instance.i%d]\ninterface=\"eth0\"\nvrid=%d\naddresses=[\"10.0.0.%d/32\"]\n", i, i+1, i+1)
 	}
-	s := started(t, toml.String())
-	var w *fakeWire
-	for i := range 100 {
-		w = s.deliver(advert{from: peer, vrid: uint8(i + 1), priority: 200, vips: addrs(fmt.Sprintf("10.0.0.%d", i+1))})
+	learn := func() *script {
+		s := started(t, toml.String())
+		for i := range 100 {
+			s.hear(advert{from: peer, vrid: uint8(i + 1), priority: 200, vips: addrs(fmt.Sprintf("10.0.0.%d", i+1))})
+		}
+		s.got("")
+		return s
 	}
-	s.do(func() { s.e.receive(s.now, s.tokenOf(w)) })
+	s := learn()
+	for range 2 {
+		s.do(func() { s.e.tick(s.now) })
+	}
 	s.got("saved")
+	s = learn()
+	s.do(func() { s.e.stop(s.now, true) })
+	if got := s.saved.Instances[99].Checksum; got == "" {
+		t.Error("a stop loses what was learned")
+	}
 }
 
 // What a peer does not agree in is told once, and with two peers that differ
@@ -314,7 +328,7 @@ func TestMismatchIsToldOnce(t *testing.T) {
 
 	s = started(t, oneInstance)
 	s.hear(advert{from: peer, priority: 200, vips: addrs("192.0.2.100", "192.0.2.101")})
-	s.got("saved\n web: 192.0.2.11 advertises other addresses than are configured here")
+	s.got("web: 192.0.2.11 advertises other addresses than are configured here")
 	s.wait(5 * time.Minute)
 	s.hear(advert{from: peer, priority: 200, vips: addrs("192.0.2.101", "192.0.2.100")})
 	s.got("")
@@ -323,7 +337,7 @@ func TestMismatchIsToldOnce(t *testing.T) {
 func TestCase25OrderOfAddressesDoesNotMatter(t *testing.T) {
 	s := started(t, strings.Replace(oneInstance, `["192`, `["192.0.2.101/24", "192`, 1))
 	s.hear(advert{from: peer, priority: 200, vips: addrs("192.0.2.100", "192.0.2.101")})
-	s.got("saved")
+	s.got("")
 }
 
 // The down timer counts from when the packet arrived, not from when it was

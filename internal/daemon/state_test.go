@@ -28,6 +28,7 @@ priority = 255
 addresses = ["198.51.100.1/24"]
 `)
 	s.hear(advert{from: peer, priority: 200, form: vrrp.ChecksumMessage})
+	s.do(func() { s.e.tick(s.now) })
 	want := s.saved
 	if err := writeState(path, want); err != nil {
 		t.Fatal(err)
