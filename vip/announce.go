@@ -95,6 +95,7 @@ func (w *worker) announce(g *goal, now time.Time, j *jam) {
 		w.failed(g.duty, announcing, g.addr, &g.sendErr, err)
 	default:
 		g.sendErr = nil
+		g.duty.spoke = time.Now()
 	}
 	g.announced = true
 	g.schedule.sent(now, g.duty.want.Announce)

@@ -157,7 +157,11 @@ func (w *worker) tellDuties(pending, leaving, staying map[*duty]int, now time.Ti
 	for _, d := range w.duties {
 		if d.oweHeld && pending[d] == 0 && d.current() {
 			d.oweHeld = false
-			w.report(Event{Kind: Held, Owner: d.owner, Addresses: d.want.Addresses, At: now, Started: d.since})
+			at := now
+			if d.spoke.After(d.since) { // for those who wait that was it, not what came after
+				at = d.spoke
+			}
+			w.report(Event{Kind: Held, Owner: d.owner, Addresses: d.want.Addresses, At: at, Started: d.since})
 		}
 		if leaving[d] == 0 && len(d.quieted) > 0 {
 			w.report(Event{Kind: Quieted, Owner: d.owner, Addresses: d.quieted, At: now, Started: d.since})

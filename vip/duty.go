@@ -17,6 +17,7 @@ type duty struct {
 	bursts uint64
 	since  time.Time
 	until  time.Time // the end of the linger; zero: there is none
+	spoke  time.Time // the last announcement
 	gone   bool      // the order was forgotten
 
 	again      bool      // addresses are to be announced anew

@@ -191,6 +191,29 @@ func TestFirstRoundFirst(t *testing.T) {
 	})
 }
 
+// An owner's addresses are held when they have been announced, however long the
+// keeper then goes on with those of others.
+func TestHeldWhenAnnounced(t *testing.T) {
+	f := newFakeKernel("eth0")
+	f.onApply = func(op) error { time.Sleep(time.Millisecond); return nil }
+	announced := map[netip.Addr]time.Time{}
+	f.onAnnounce = func(a netip.Addr) error { announced[a] = time.Now(); return nil }
+	onBench(t, f, func(b *bench) {
+		b.Set("web", Want{Addresses: at("eth0", "192.0.2.10/24"), Hold: true})
+		var others []string
+		for i := range 2 * batchLen {
+			others = append(others, fmt.Sprintf("198.51.100.%d/24", i+1))
+		}
+		b.Set("db", Want{Addresses: at("eth0", others...), Hold: true})
+		time.Sleep(time.Second)
+		for _, e := range b.told("held web", "held db") {
+			if last := announced[e.Addresses[len(e.Addresses)-1].Prefix.Addr()]; !e.At.Equal(last) {
+				b.Errorf("%s is held %s after its last announcement", e.Owner, e.At.Sub(last))
+			}
+		}
+	})
+}
+
 // Of thousands of addresses one or the other is always due to be announced
 // again, which must not take a look at all of them: that is much garbage.
 func TestEffortPerAnnouncement(t *testing.T) {

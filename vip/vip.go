@@ -162,7 +162,7 @@ type Event struct {
 	MAC      net.HardwareAddr // Conflict: whose claims, and how many there were since the last was told
 	Claims   int
 	Err      error     // Failed
-	At       time.Time // when it was done; Conflict: of the last claim
+	At       time.Time // when it was done (Held: the last announcement of it); Conflict: of the last claim
 	Started  time.Time // Held, Quieted, Released: when it was asked for
 }
 
