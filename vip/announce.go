@@ -16,11 +16,12 @@ const jamPause = 100 * time.Millisecond
 type jam map[int]bool
 
 // announceDue sends what is due: of all addresses the first announcement, then
-// the second ones. It reports whether an address is announced now that was not.
-func (w *worker) announceDue(now time.Time) (fresh bool) {
+// the second ones, if repeats are wanted. It reports whether an address is
+// announced now that was not.
+func (w *worker) announceDue(now time.Time, repeats bool) (fresh bool) {
 	due := w.announcements[:0]
 	for _, g := range w.goals {
-		if g.hold && g.installed && g.schedule.due(now) {
+		if g.hold && g.installed && g.schedule.due(now) && (repeats || !g.announced) {
 			due = append(due, g)
 		}
 	}
@@ -33,18 +34,21 @@ func (w *worker) announceDue(now time.Time) (fresh bool) {
 	var jam jam
 	for _, g := range due {
 		before := g.announced
+		if before && w.ordered() {
+			break // repeats of thousands take their time, and can wait
+		}
 		w.announce(g, time.Now(), &jam)
 		fresh = fresh || g.announced != before
 	}
 	return fresh
 }
 
-// announceAgain sends what is due between two passes: of thousands of addresses
-// one or the other always is, and to compare everything each time costs several
-// times as much as to announce. It reports whether somebody is to be told, which
-// takes a pass.
+// announceAgain sends what is due between two passes, repeats above all: of
+// thousands of addresses one or the other always is, and to compare everything
+// each time costs several times as much as to announce. It reports whether
+// somebody is to be told, which takes a pass.
 func (w *worker) announceAgain(now time.Time) (look bool) {
-	look = w.announceDue(now)
+	look = w.announceDue(now, true)
 	w.tellFailures()
 	w.scheduleAnnouncements()
 	return look

@@ -143,6 +143,9 @@ func (w *worker) fetch() (fresh bool) {
 	return fresh
 }
 
+// ordered reports whether there are orders that were not fetched.
+func (w *worker) ordered() bool { return w.keeper.ordered.Load() != w.taken }
+
 // take follows the orders that changed.
 func (w *worker) take(now time.Time) {
 	if !w.fetch() {

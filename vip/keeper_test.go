@@ -242,6 +242,41 @@ func TestEffortPerAnnouncement(t *testing.T) {
 	})
 }
 
+// Who takes over does not wait until thousands of addresses have been announced
+// again, whether one round is under way or another one is due.
+func TestOrdersComeBeforeRepeats(t *testing.T) {
+	f := newFakeKernel("eth0")
+	f.onAnnounce = func(netip.Addr) error { time.Sleep(time.Millisecond); return nil }
+	onBench(t, f, func(b *bench) {
+		var addresses []string
+		for i := range 200 {
+			addresses = append(addresses, fmt.Sprintf("198.51.100.%d/24", i+1))
+		}
+		// A round takes 200 ms, and the next one is due by then.
+		b.Set("web", Want{Addresses: at("eth0", addresses...), Hold: true, Announce: Announce{Burst: 100, Spacing: 150 * time.Millisecond}})
+		time.Sleep(time.Second)
+		for i := range 50 {
+			owner := fmt.Sprint("db", i)
+			asked := time.Now()
+			b.Set(owner, Want{Addresses: at("eth0", fmt.Sprintf("192.0.2.%d/24", i+1)), Hold: true})
+			time.Sleep(17 * time.Millisecond)
+			for _, e := range b.happened() {
+				if took := e.At.Sub(asked); e.Owner == owner && took <= 3*time.Millisecond {
+					asked = time.Time{}
+				}
+			}
+			if !asked.IsZero() {
+				b.Errorf("%s waited for longer than three announcements", owner)
+			}
+		}
+		b.taken()
+		time.Sleep(time.Second)
+		if n := len(b.taken()); n < 900 {
+			b.Errorf("%d announcements in a second, each takes a millisecond", n)
+		}
+	})
+}
+
 func TestRestored(t *testing.T) {
 	onBench(t, newFakeKernel("eth0"), func(b *bench) {
 		b.Set("web", Want{Addresses: at("eth0", "192.0.2.10/24"), Hold: true})

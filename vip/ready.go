@@ -40,10 +40,10 @@ func (w *worker) lookOut() (more bool) {
 	k := w.keeper
 	until := k.lookout.Swap(0)
 	if until == 0 {
-		return k.ordered.Load() != w.taken
+		return w.ordered()
 	}
-	if k.ordered.Load() != w.taken || k.clock(time.Now()) >= until {
-		return k.ordered.Load() != w.taken // the worker was busy meanwhile
+	if w.ordered() || k.clock(time.Now()) >= until {
+		return w.ordered() // the worker was busy meanwhile
 	}
 	caller := k.caller.Load()
 	w.ease = stepAside(caller)

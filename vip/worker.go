@@ -118,7 +118,8 @@ func (w *worker) run(ctx context.Context, watched <-chan error) error {
 			look = w.renewLeases()
 		}
 		if now := time.Now(); !w.announceAt.IsZero() && !w.announceAt.After(now) {
-			look = w.announceAgain(now) || look
+			// Orders come first, and news that may be about what is announced.
+			look = look || w.ordered() || w.stale.Load() || w.announceAgain(now)
 		}
 		if !look {
 			w.attend()
@@ -193,7 +194,7 @@ func (w *worker) pass(now time.Time) bool {
 	}
 	w.addAll(p.add)
 	w.endLingers(&q)
-	w.announceDue(time.Now())
+	w.announceDue(time.Now(), false)
 	w.tellFailures()
 	if w.verify {
 		return true
