@@ -40,7 +40,7 @@ func (id identity) key() uint64 {
 // An instance is one virtual router with all that belongs to it. It is the
 // engine's alone.
 type instance struct {
-	cfg    *config.Instance // in the plan in force, which never changes
+	cfg    *config.Instance // in the plan it is from, which never changes
 	owner  string           // in whose name the keeper of addresses knows it
 	id     identity
 	router *vrrp.Router

@@ -99,11 +99,12 @@ func (l *loop) run() error {
 	}
 }
 
-// tickEvery is how often the engine looks after what has no moment of its own.
-// To be woken costs more than to look, so a turn that comes about then does.
+// The engine looks after what has no moment of its own once a second. To be woken
+// costs more than to look, so a turn does that comes about from tickFrom on, which
+// is a little less than a multiple of most intervals; tickBy one is made.
 const (
-	tickEvery = time.Second
-	tickGive  = 100 * time.Millisecond
+	tickFrom = 790 * time.Millisecond
+	tickBy   = time.Second
 )
 
 // turn waits for something to happen and handles it.
@@ -147,7 +148,7 @@ func (l *loop) turn() (stopped bool, err error) {
 	if woken {
 		stopped = l.runRequests(now)
 	}
-	if now.Sub(l.ticked) >= tickEvery-tickGive {
+	if now.Sub(l.ticked) >= tickFrom {
 		l.ticked = now
 		e.tick(now)
 	}
@@ -163,7 +164,7 @@ func (l *loop) turn() (stopped bool, err error) {
 func (l *loop) wait() (ready []int32, woken bool, err error) {
 	e := l.engine
 	at, takeover, armed := e.next()
-	deadline := int64(l.ticked.Add(tickEvery + tickGive))
+	deadline := int64(l.ticked.Add(tickBy))
 	switch {
 	case e.backlog(vrrp.Instant(transport.Now())):
 		deadline, takeover = 1, false // long past: without waiting
@@ -189,7 +190,7 @@ func (l *loop) wait() (ready []int32, woken bool, err error) {
 	}
 	if e.plan.schedule != nil {
 		now := transport.Now()
-		return l.poller.WaitSending(now+int64(planFor), min(deadline, now+int64(planFor+planGive)), e.plan.schedule)
+		return l.poller.WaitSending(now+int64(planFrom), min(deadline, now+int64(planBy)), e.plan.schedule)
 	}
 	return l.poller.Wait(deadline)
 }

@@ -22,11 +22,12 @@ const (
 	// planMore is the same for a plan that there is, when there is more to be
 	// planned.
 	planMore = 50 * time.Millisecond
-	// planFor is how long the loop lets a plan go on without a turn, and
-	// planGive how much longer if nothing is sent at the time: others (Beat) go
-	// by its turns, and the engine's tick wants one a second.
-	planFor  = tickEvery - tickGive
-	planGive = 50 * time.Millisecond
+	// Others go by the loop's turns: if they come less than a second apart, the
+	// lease of an address is as long as it should be (Beat). So with a plan
+	// there is one after the first sending from planFrom on, when the thread is
+	// awake, or at planBy.
+	planFrom = tickFrom
+	planBy   = 850 * time.Millisecond
 	// planClear is how far ahead of a takeover a plan ends of which something
 	// is due before, or within planAfter: a takeover is waited for in a way of
 	// its own.
