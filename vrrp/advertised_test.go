@@ -73,6 +73,10 @@ func TestAdvertisedMeansNothing(t *testing.T) {
 	s.step(Event{Kind: EventAdvertised}, "")
 	s.step(Event{Kind: EventAdvertised, Times: -1}, "")
 	s.step(Event{Kind: EventAdvertised, Times: 3}, "timer(4000.000)")
+	s.step(Event{Kind: EventAdvertised, Times: 2, Early: 300 * time.Millisecond}, "timer(5700.000)")
+	if d := s.r.deadline.Sub(s.r.spoke); d != time.Second {
+		t.Errorf("it spoke %s before its timer", d)
+	}
 	s.quietly(Event{Kind: EventFault, Reasons: []string{"no carrier"}, Brief: true, Silent: true})
 	s.step(Event{Kind: EventAdvertised, Times: 1}, "")
 

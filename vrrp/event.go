@@ -16,7 +16,8 @@ const (
 	// EventTimer says that the time set by ActionSetTimer has come.
 	EventTimer
 	// EventAdvertised says that this has happened Times times to an active router,
-	// and that the advertisement it would have asked for has left each time.
+	// and that the advertisement it would have asked for has left each time; the
+	// first of them, and with it all others, earlier than that time by Early.
 	EventAdvertised
 	// EventAdvert brings an advertisement that passed Decode and Policy.
 	EventAdvert
@@ -58,20 +59,21 @@ const (
 // An Event is what happened to a router. Which fields count is said at each.
 type Event struct {
 	Kind     EventKind
-	Times    int        // EventAdvertised
-	Advert   Received   // EventAdvert
-	Priority uint8      // EventPriority
-	Reasons  []string   // EventFault, EventHold: one for each cause, for a person to read
-	Silent   bool       // EventFault: no advertisement can leave (the interface is down or gone)
-	AtOnce   bool       // EventFault: nothing is served any more, so there is nothing to hand over
-	Brief    bool       // EventFault: nothing but the carrier is missing, and may be back in a moment
-	Resume   bool       // EventStartup: an earlier process was active less than ResumeWithin ago; a group goes on if all its members are started so at the same instant. EventPromote: become active at once if nobody else has
-	Leave    bool       // EventStartup: an earlier process was active and ended without a word; hand over in its place
-	Demotion Demotion   // EventDemote: Demoted or DemotedHard
-	Force    bool       // EventDemote: stay down even if nobody takes over
-	Now      bool       // EventShutdown: do not wait for anybody to take over
-	Config   Config     // EventReconfigure
-	Source   netip.Addr // EventSource
+	Times    int           // EventAdvertised
+	Early    time.Duration // EventAdvertised: less than an interval
+	Advert   Received      // EventAdvert
+	Priority uint8         // EventPriority
+	Reasons  []string      // EventFault, EventHold: one for each cause, for a person to read
+	Silent   bool          // EventFault: no advertisement can leave (the interface is down or gone)
+	AtOnce   bool          // EventFault: nothing is served any more, so there is nothing to hand over
+	Brief    bool          // EventFault: nothing but the carrier is missing, and may be back in a moment
+	Resume   bool          // EventStartup: an earlier process was active less than ResumeWithin ago; a group goes on if all its members are started so at the same instant. EventPromote: become active at once if nobody else has
+	Leave    bool          // EventStartup: an earlier process was active and ended without a word; hand over in its place
+	Demotion Demotion      // EventDemote: Demoted or DemotedHard
+	Force    bool          // EventDemote: stay down even if nobody takes over
+	Now      bool          // EventShutdown: do not wait for anybody to take over
+	Config   Config        // EventReconfigure
+	Source   netip.Addr    // EventSource
 }
 
 // Received is what the election needs of an advertisement.

@@ -117,7 +117,7 @@ func (r *Router) Step(now Instant, e Event) []Action {
 	case EventTimer:
 		r.timer(now)
 	case EventAdvertised:
-		r.advertised(now, e.Times)
+		r.advertised(now, e.Times, e.Early)
 	case EventAdvert:
 		r.advert(now, e.Advert)
 	case EventPriority:
@@ -265,11 +265,11 @@ func (r *Router) timer(now Instant) {
 }
 
 // advertised is timer for what has happened already.
-func (r *Router) advertised(now Instant, times int) {
+func (r *Router) advertised(now Instant, times int, early time.Duration) {
 	if r.state != Active || r.leaving != 0 || r.mute != 0 || !r.armed || times <= 0 {
 		return
 	}
-	r.spoke = r.deadline.Add(time.Duration(times-1) * r.cfg.AdvertInterval)
+	r.spoke = r.deadline.Add(time.Duration(times-1)*r.cfg.AdvertInterval - early)
 	r.setTimer(r.spoke.Add(r.cfg.AdvertInterval))
 	r.checkRival(now)
 }

@@ -43,6 +43,7 @@ const seriesMost = advertsAtOnce
 type plan struct {
 	schedule *transport.Schedule // nil: there is no plan
 	series   [][]*instance       // by series, in the order of the messages
+	early    []time.Duration     // by series: how much earlier than it is due it leaves, the next time
 
 	all      []*transport.Series // of the schedule, or of the last one, to be used again
 	taken    []*instance         // in series, likewise
@@ -100,12 +101,13 @@ func (e *engine) makePlan(now vrrp.Instant) {
 	// Those that have been active for longest keep their pace when thousands
 	// join them: what is first goes first.
 	slices.SortStableFunc(p.series, func(a, b []*instance) int { return longest(a).Compare(longest(b)) })
+	p.spread(now)
 	able := true
 	for i, members := range p.series {
 		if i == len(p.all) {
 			p.all = append(p.all, nil)
 		}
-		v := e.seriesOf(p.all[i], members)
+		v := e.seriesOf(p.all[i], members, p.early[i])
 		able = able && v != nil
 		p.all[i] = v
 	}
@@ -132,9 +134,9 @@ func longest(members []*instance) time.Time {
 	return slices.MinFunc(members, func(a, b *instance) int { return a.since.Compare(b.since) }).since
 }
 
-// seriesOf makes a series of instances of one port, of one that is not used any
-// more; nil if that cannot be.
-func (e *engine) seriesOf(of *transport.Series, members []*instance) *transport.Series {
+// seriesOf makes a series of instances of one port that leaves early by so much, of
+// one that is not used any more; nil if that cannot be.
+func (e *engine) seriesOf(of *transport.Series, members []*instance, early time.Duration) *transport.Series {
 	first := members[0]
 	messages := e.plan.messages[:0]
 	for _, inst := range members {
@@ -144,7 +146,7 @@ func (e *engine) seriesOf(of *transport.Series, members []*instance) *transport.
 		}
 	}
 	e.plan.messages = messages
-	return first.port.wire.Series(of, int64(first.deadline), first.cfg.AdvertInterval, messages)
+	return first.port.wire.Series(of, int64(first.deadline.Add(-early)), first.cfg.AdvertInterval, messages)
 }
 
 // endPlan has the engine's own timers count again.
@@ -182,8 +184,9 @@ func (e *engine) followPlan() (late time.Duration) {
 			if partial -= len(inst.destinations); partial >= 0 {
 				left++
 			}
-			e.advertised(inst, left)
+			e.advertised(inst, left, p.early[series])
 		}
+		p.early[series] = 0
 	})
 	if stopped || p.stale {
 		p.stale = false
@@ -192,15 +195,15 @@ func (e *engine) followPlan() (late time.Duration) {
 	return late
 }
 
-// advertised tells a router what has left.
-func (e *engine) advertised(inst *instance, times int) {
+// advertised tells a router what has left, the first of it early by so much.
+func (e *engine) advertised(inst *instance, times int, early time.Duration) {
 	if times == 0 {
 		return
 	}
 	inst.sent += uint64(times)
 	e.plan.telling = inst
-	last := inst.deadline.Add(time.Duration(times-1) * inst.cfg.AdvertInterval)
-	e.step(last, inst, vrrp.Event{Kind: vrrp.EventAdvertised, Times: times})
+	last := inst.deadline.Add(time.Duration(times-1)*inst.cfg.AdvertInterval - early)
+	e.step(last, inst, vrrp.Event{Kind: vrrp.EventAdvertised, Times: times, Early: early})
 	e.plan.telling = nil
 }
 

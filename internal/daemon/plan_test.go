@@ -23,7 +23,7 @@ type farEnd struct {
 // connect gives a socket of the test a line, so that something can be planned.
 func (w *fakeWire) connect() farEnd {
 	w.s.t.Helper()
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		w.s.t.Fatal(err)
 	}

@@ -1,0 +1,146 @@
+package daemon
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"vrrpd/vrrp"
+)
+
+// What is staggered is never late, never before it may, apart in the end, and
+// then left alone.
+func TestStagger(t *testing.T) {
+	const interval = 100 * time.Millisecond
+	for seed := range uint64(2000) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		n := 1 + rnd.IntN(40)
+		now, due := vrrp.Instant(time.Hour), make([]vrrp.Instant, n)
+		within := time.Duration(1 + rnd.Int64N(int64(interval)))
+		for i := range due {
+			due[i] = now.Add(time.Duration(rnd.Int64N(int64(within))))
+		}
+		want := interval * 3 / 4 / time.Duration(n)
+		for round := 0; ; round++ {
+			slices.Sort(due)
+			before, from := slices.Clone(due), now.Add(spreadAhead)
+			early, done := stagger(due, from, interval)
+			if !slices.Equal(before, due) {
+				t.Fatalf("seed %d: changed what it was given", seed)
+			}
+			for i, e := range early {
+				if e < 0 || e > interval {
+					t.Fatalf("seed %d: early by %s", seed, e)
+				}
+				if due[i] = due[i].Add(-e); e > 0 && due[i] < from {
+					t.Fatalf("seed %d: %s before it may be", seed, from.Sub(due[i]))
+				}
+				if i > 0 && done && due[i].Sub(due[i-1]) < want {
+					t.Fatalf("seed %d: done, and %s apart, not %s", seed, due[i].Sub(due[i-1]), want)
+				}
+			}
+			if done {
+				break
+			}
+			if round == 20 {
+				t.Fatalf("seed %d: not done after %d rounds", seed, round)
+			}
+			// The next plan is made after a sending.
+			now = due[rnd.IntN(n)]
+			for i := range due {
+				for due[i] <= now {
+					due[i] = due[i].Add(interval)
+				}
+			}
+		}
+		// Whoever was sent last comes last: it stays as it is.
+		for range n {
+			now = due[0]
+			due = append(due[1:], due[0].Add(interval))
+			if early, done := stagger(due, now.Add(spreadAhead), interval); !done || slices.ContainsFunc(early, func(e time.Duration) bool { return e != 0 }) {
+				t.Fatalf("seed %d: spread, and moved again: %v", seed, early)
+			}
+		}
+	}
+}
+
+// moments are when the next advertisements are due, those within a millisecond
+// counted as one.
+func moments(s *script) (n int) {
+	var at []vrrp.Instant
+	for _, inst := range s.e.instances {
+		at = append(at, inst.deadline)
+	}
+	slices.Sort(at)
+	for i := range at {
+		if i == 0 || at[i].Sub(at[i-1]) > time.Millisecond {
+			n++
+		}
+	}
+	return n
+}
+
+// Routers that became active together advertise some at a time after a while,
+// and none of them has been silent for longer than its interval.
+func TestCrowdIsSpread(t *testing.T) {
+	const interval, crowd = 100 * time.Millisecond, 2*seriesMost + 1
+	s, l, far := planned(t, "", slices.Repeat([]time.Duration{interval}, crowd)...)
+	// There is room for two rounds at the far end, so somebody has to read there.
+	var mu sync.Mutex
+	var all []string
+	ended := make(chan struct{})
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for {
+			more := far.received()
+			mu.Lock()
+			all = append(all, more...)
+			mu.Unlock()
+			select {
+			case <-ended:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	})
+	turns(s, l, "they are spread", func() bool { return moments(s) == 3 })
+	mu.Lock()
+	all = nil
+	mu.Unlock()
+	sent, began := map[*instance]uint64{}, time.Now()
+	for _, inst := range s.e.instances {
+		sent[inst] = inst.sent
+	}
+	turns(s, l, "a second", func() bool { return time.Since(began) > time.Second })
+	if n := moments(s); n != 3 {
+		t.Errorf("they are due at %d moments", n)
+	}
+	took := time.Since(began)
+	close(ended)
+	reading.Wait()
+	all = append(all, far.received()...)
+	for i, inst := range s.e.instances {
+		told, arrived := int(inst.sent-sent[inst]), count(all, fmt.Sprintf("%d:200", i+1))
+		if least := int(took/interval) - 1; told < least || arrived < told {
+			t.Errorf("%s: %d advertisements in %s, %d of them arrived", inst.cfg.Name, told, took, arrived)
+		}
+	}
+}
+
+// Few routers wake the host once an interval, and so do those whose interval is
+// so short that more often is too often.
+func TestFewAreNotSpread(t *testing.T) {
+	for _, c := range []struct {
+		count    int
+		interval time.Duration
+	}{{crowdFrom - 1, spreadLeast}, {crowdFrom, spreadLeast - 10*time.Millisecond}} {
+		s, _, _ := planned(t, "", slices.Repeat([]time.Duration{c.interval}, c.count)...)
+		p := &s.e.plan
+		if p.spread(vrrp.Instant(0)); slices.ContainsFunc(p.early, func(e time.Duration) bool { return e != 0 }) {
+			t.Errorf("%d every %s: early by %v", c.count, c.interval, p.early)
+		}
+	}
+}
