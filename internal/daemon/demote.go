@@ -92,6 +92,7 @@ func (e *engine) successorOf(inst *instance) (string, bool) {
 // could not be opened.
 func (e *engine) tick(now vrrp.Instant) {
 	e.saveLearned()
+	e.plan.wanted = e.plan.wanted || e.plan.unspread
 	wall := time.Now()
 	for _, inst := range e.instances {
 		if !inst.until.IsZero() && !wall.Before(inst.until) {

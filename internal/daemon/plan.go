@@ -49,10 +49,11 @@ type plan struct {
 	taken    []*instance         // in series, likewise
 	messages []transport.Message // likewise
 
-	wanted  bool // there is an instance that could be planned, and is not
-	made    vrrp.Instant
-	telling *instance // is told now what has left
-	stale   bool      // one of them did more than set its timer
+	wanted   bool // there is an instance that could be planned, and is not
+	unspread bool // a crowd is not spread as it should be: another plan may have more time for that
+	made     vrrp.Instant
+	telling  *instance // is told now what has left
+	stale    bool      // one of them did more than set its timer
 }
 
 // plannable reports whether all that an instance will do at its timer is to
@@ -83,13 +84,14 @@ func (e *engine) makePlan(now vrrp.Instant) {
 	type key struct {
 		port     *port
 		interval time.Duration
+		grouped  bool
 	}
 	open := map[key]int{} // the series that more may be added to
 	if p.taken = e.timers.takeAll(p.taken[:0], (*instance).plannable); len(p.taken) == 0 {
 		return // until one sets its timer
 	}
 	for _, inst := range p.taken {
-		k := key{inst.port, inst.cfg.AdvertInterval}
+		k := key{inst.port, inst.cfg.AdvertInterval, inst.group != nil}
 		n, ok := open[k]
 		if !ok || len(p.series[n]) == seriesMost || inst.deadline > p.series[n][0].deadline.Add(together) {
 			n = p.grow()

@@ -13,13 +13,16 @@ import (
 // all of them are due at the same moment on the next one, and the address of the
 // last of two thousand is announced 30 ms after that of the first. Nobody minds an
 // advertisement that is early. So each comes earlier than it is due, once, and
-// from then on they are spread over most of the interval.
+// from then on they are as far apart as a takeover of so many takes. No farther:
+// who waits for all of them waits for the last one.
 
 const (
 	// crowdFrom is how many instances of one interval are a crowd: more than
 	// leave, or are taken over, in one go. To be woken more often than once an
 	// interval for fewer costs more than it brings.
 	crowdFrom = seriesMost + 1
+	// crowdGap is about what it takes to take over as many as leave in one go.
+	crowdGap = 2500 * time.Microsecond
 	// spreadLeast is the least interval that is spread. At shorter ones each of
 	// these wake-ups comes so much more often.
 	spreadLeast = 50 * time.Millisecond
@@ -28,28 +31,29 @@ const (
 )
 
 // spread finds out how much earlier than they are due the series of a plan leave.
-// What cannot be done yet is left to the next plan.
+// What cannot be done yet is left to another plan.
 func (p *plan) spread(now vrrp.Instant) {
 	p.early = slices.Grow(p.early[:0], len(p.series))[:len(p.series)]
 	clear(p.early)
+	if p.unspread = false; len(p.taken) < crowdFrom {
+		return
+	}
 	crowds := map[time.Duration][]int{} // the series, by interval
 	for n, members := range p.series {
-		interval := members[0].cfg.AdvertInterval
-		crowds[interval] = append(crowds[interval], n)
+		// The members of a sync group wait for each other on the next host.
+		if first := members[0]; first.group == nil && first.cfg.AdvertInterval >= spreadLeast {
+			crowds[first.cfg.AdvertInterval] = append(crowds[first.cfg.AdvertInterval], n)
+		}
 	}
 	for interval, crowd := range crowds {
-		count := 0
-		for _, n := range crowd {
-			count += len(p.series[n])
-		}
-		if count < crowdFrom || interval < spreadLeast {
+		slices.SortStableFunc(crowd, func(a, b int) int { return cmp.Compare(p.series[a][0].deadline, p.series[b][0].deadline) })
+		at, count := p.goes(crowd)
+		if count < crowdFrom {
 			continue
 		}
-		slices.SortStableFunc(crowd, func(a, b int) int { return cmp.Compare(p.series[a][0].deadline, p.series[b][0].deadline) })
-		at := p.goes(crowd)
-		due := make([]vrrp.Instant, 0, len(at))
-		for _, i := range at {
-			due = append(due, p.series[crowd[i]][0].deadline)
+		due := make([]vrrp.Instant, len(at))
+		for g, i := range at {
+			due[g] = p.series[crowd[i]][0].deadline
 		}
 		early, done := stagger(due, now.Add(spreadAhead), interval)
 		for g, i := range at {
@@ -61,43 +65,42 @@ func (p *plan) spread(now vrrp.Instant) {
 				p.early[n] = early[g]
 			}
 		}
-		p.wanted = p.wanted || !done
+		p.unspread = p.unspread || !done
 	}
 }
 
 // goes divides series, in the order in which they are due, into what leaves in one
-// go, and returns where each begins.
-func (p *plan) goes(crowd []int) (at []int) {
-	count := 0
+// go. It returns where each of these begins, and how many instances there are.
+func (p *plan) goes(crowd []int) (at []int, count int) {
+	members := 0
 	for i, n := range crowd {
-		members := p.series[n]
-		if i == 0 || count+len(members) > seriesMost || members[0].deadline > p.series[crowd[at[len(at)-1]]][0].deadline.Add(together) {
+		s := p.series[n]
+		if i == 0 || members+len(s) > seriesMost || s[0].deadline > p.series[crowd[at[len(at)-1]]][0].deadline.Add(together) {
 			at = append(at, i)
-			count = 0
+			members = 0
 		}
-		count += len(members)
+		members += len(s)
+		count += len(s)
 	}
-	return at
+	return at, count
 }
 
 // stagger returns how much earlier than it is due each of several things has to
-// happen, once, so that they are apart by most of the interval divided by their
-// number. What would have to happen before from stays as it is. done is false if
-// that left some too near to each other. The first is due first.
+// happen, once, so that they are apart: by crowdGap, or what most of the interval
+// has room for. What would have to happen before from stays as it is; done is
+// false if that left some too near to each other. The first is due first.
 func stagger(due []vrrp.Instant, from vrrp.Instant, interval time.Duration) (early []time.Duration, done bool) {
 	n := len(due)
 	early = make([]time.Duration, n)
-	next, want := due[n-1], interval*3/4/time.Duration(n)
-	gap := min(want, next.Sub(from)/time.Duration(n))
-	last := next
-	done = true
+	gap := min(crowdGap, interval*3/4/time.Duration(n))
+	last := due[n-1]
+	next := last
 	for i := n - 2; i >= 0; i-- {
-		at := next.Add(-gap)
-		if at > due[i] || at < from {
-			at = due[i]
+		at := min(due[i], next.Add(-gap))
+		if at < due[i] && at < from {
+			return early, false
 		}
-		done = done && next.Sub(at) >= want
 		early[i], next = due[i].Sub(at), at
 	}
-	return early, done && next.Add(interval).Sub(last) >= want // the first one's next turn
+	return early, next.Add(interval).Sub(last) >= gap // the first one's next turn
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func TestStagger(t *testing.T) {
 		for i := range due {
 			due[i] = now.Add(time.Duration(rnd.Int64N(int64(within))))
 		}
-		want := interval * 3 / 4 / time.Duration(n)
+		want := min(crowdGap, interval*3/4/time.Duration(n))
 		for round := 0; ; round++ {
 			slices.Sort(due)
 			before, from := slices.Clone(due), now.Add(spreadAhead)
@@ -131,15 +132,24 @@ func TestCrowdIsSpread(t *testing.T) {
 }
 
 // Few routers wake the host once an interval, and so do those whose interval is
-// so short that more often is too often.
-func TestFewAreNotSpread(t *testing.T) {
+// so short that more often is too often; members of a group stay together.
+func TestWhoIsNotSpread(t *testing.T) {
+	names := make([]string, crowdFrom)
+	for i := range names {
+		names[i] = fmt.Sprintf("%q", fmt.Sprintf("i%d", i+1))
+	}
 	for _, c := range []struct {
 		count    int
 		interval time.Duration
-	}{{crowdFrom - 1, spreadLeast}, {crowdFrom, spreadLeast - 10*time.Millisecond}} {
-		s, _, _ := planned(t, "", slices.Repeat([]time.Duration{c.interval}, c.count)...)
+		more     string
+	}{
+		{crowdFrom - 1, spreadLeast, ""},
+		{crowdFrom, spreadLeast - 10*time.Millisecond, ""},
+		{crowdFrom, spreadLeast, "[group.all]\ninstances = [" + strings.Join(names, ", ") + "]\n"},
+	} {
+		s, _, _ := planned(t, c.more, slices.Repeat([]time.Duration{c.interval}, c.count)...)
 		p := &s.e.plan
-		if p.spread(vrrp.Instant(0)); slices.ContainsFunc(p.early, func(e time.Duration) bool { return e != 0 }) {
+		if p.spread(p.made); slices.ContainsFunc(p.early, func(e time.Duration) bool { return e != 0 }) {
 			t.Errorf("%d every %s: early by %v", c.count, c.interval, p.early)
 		}
 	}
