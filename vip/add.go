@@ -97,7 +97,8 @@ func (w *worker) added(g *goal, o op, err error, now time.Time) {
 			expires: o.lease > 0, flags: addFlags(g.addr.Prefix.Addr())}
 		w.view.addEntry(g.entry)
 		w.view.exact = false
-		w.ours[g.place()] = &holding{addr: g.addr, duty: g.duty, lease: lease{length: g.lease, renewed: now}}
+		g.ours = &holding{addr: g.addr, duty: g.duty, lease: lease{length: g.lease, renewed: now}}
+		w.ours[g.place()] = g.ours
 	} else {
 		w.verify = true // there, but the view did not know it
 	}

@@ -65,6 +65,7 @@ func (w *worker) removed(r removal, o op, err error) {
 		r.goal.pace.failed(now)
 		w.failed(r.goal.duty, removing, r.goal.addr, &r.goal.err, err)
 	case r.ours != nil:
+		r.ours.gone = true
 		delete(w.ours, r.entry.place())
 		switch {
 		case r.goal == nil, !r.goal.hold && !w.standsIn(r.goal):

@@ -64,27 +64,19 @@ func (w *worker) tellFailures() {
 func (w *worker) conclude(p plan, q lingerPlan) {
 	now := time.Now()
 	var outstanding error
-	leaving := make(map[*duty]int)
-	staying := make(map[*duty]int)
-	pending := make(map[*duty]int)
-	installed := make(map[*duty][]Address)
-	wanted := make(map[place]bool, len(w.goals))
+	for _, d := range w.duties {
+		d.pending, d.leaving, d.staying = 0, 0, 0
+	}
 	w.wakeAt(p.later)
 	w.wakeAt(q.until)
 	w.scheduleAnnouncements()
+	kept := 0 // of ours, what is to be held
 	for _, g := range w.goals {
-		if g.hold && g.link != nil {
-			wanted[g.place()] = true
-		}
+		there := g.installed
 		switch {
 		case !g.hold:
-			if g.link != nil && len(w.view.at[spot{g.link.index, g.addr.Prefix.Addr()}]) > 0 {
-				installed[g.duty] = append(installed[g.duty], g.addr)
-			}
-			continue
-		case g.installed:
-			installed[g.duty] = append(installed[g.duty], g.addr)
-		default:
+			there = g.link != nil && len(w.view.at[spot{g.link.index, g.addr.Prefix.Addr()}]) > 0
+		case !g.installed:
 			if outstanding == nil {
 				outstanding = fmt.Errorf("%s is not installed: %w", g.addr, g.why())
 			}
@@ -93,20 +85,23 @@ func (w *worker) conclude(p plan, q lingerPlan) {
 				w.wakeAt(at)
 			}
 		}
-		if !g.installed || !g.announced {
-			pending[g.duty]++
+		if g.hold && g.ours != nil && !g.ours.gone {
+			kept++
 		}
+		if g.hold && (!g.installed || !g.announced) {
+			g.duty.pending++
+		}
+		by := g.duty
+		if !there {
+			by = nil
+		}
+		g.show(by)
 	}
-	for at, h := range w.ours {
-		if !wanted[at] {
-			leaving[h.duty]++
-			if outstanding == nil {
-				outstanding = fmt.Errorf("%s is still there: %w", h.addr, orPending(h.err))
-			}
-		}
+	if kept < len(w.ours) {
+		outstanding = cmp.Or(outstanding, w.countLeaving())
 	}
 	for _, s := range w.standIns {
-		staying[s.duty]++
+		s.duty.staying++
 		if outstanding == nil {
 			outstanding = fmt.Errorf("%s lingers", s.addr)
 		}
@@ -122,9 +117,30 @@ func (w *worker) conclude(p plan, q lingerPlan) {
 	if outstanding == nil && p.waiting > 0 {
 		outstanding = errPending
 	}
-	w.tellDuties(pending, leaving, staying, now)
-	w.publishInstalled(installed)
+	w.tellDuties(now)
+	w.publishInstalled()
 	w.keeper.achieved(outcome{serial: w.taken, outstanding: outstanding})
+}
+
+// countLeaving counts what is ours and not to be held, and returns what is in the
+// way of the first of them.
+func (w *worker) countLeaving() (outstanding error) {
+	kept := make(map[*holding]bool, len(w.ours))
+	for _, g := range w.goals {
+		if g.hold {
+			kept[g.ours] = true
+		}
+	}
+	for _, h := range w.ours {
+		if kept[h] {
+			continue
+		}
+		h.duty.leaving++
+		if outstanding == nil {
+			outstanding = fmt.Errorf("%s is still there: %w", h.addr, orPending(h.err))
+		}
+	}
+	return outstanding
 }
 
 // errPending stands for a reason where there is none but the pace of attempts.
@@ -153,9 +169,9 @@ func (w *worker) wakeAt(t time.Time) {
 }
 
 // tellDuties tells what owners hold now and have let go.
-func (w *worker) tellDuties(pending, leaving, staying map[*duty]int, now time.Time) {
+func (w *worker) tellDuties(now time.Time) {
 	for _, d := range w.duties {
-		if d.oweHeld && pending[d] == 0 && d.current() {
+		if d.oweHeld && d.pending == 0 && d.current() {
 			d.oweHeld = false
 			at := now
 			if d.spoke.After(d.since) { // for those who wait that was it, not what came after
@@ -163,17 +179,17 @@ func (w *worker) tellDuties(pending, leaving, staying map[*duty]int, now time.Ti
 			}
 			w.report(Event{Kind: Held, Owner: d.owner, Addresses: d.want.Addresses, At: at, Started: d.since})
 		}
-		if leaving[d] == 0 && len(d.quieted) > 0 {
+		if d.leaving == 0 && len(d.quieted) > 0 {
 			w.report(Event{Kind: Quieted, Owner: d.owner, Addresses: d.quieted, At: now, Started: d.since})
 			d.quieted = nil
 		}
-		if leaving[d]+staying[d] == 0 && (d.oweRelease || len(d.removed) > 0) {
+		if d.leaving+d.staying == 0 && (d.oweRelease || len(d.removed) > 0) {
 			w.report(Event{Kind: Released, Owner: d.owner, Addresses: d.removed, At: now, Started: d.since})
 			d.oweRelease, d.removed = false, nil
 		}
 	}
 	w.duties = slices.DeleteFunc(w.duties, func(d *duty) bool {
-		done := d.gone && leaving[d]+staying[d] == 0
+		done := d.gone && d.leaving+d.staying == 0
 		if done {
 			delete(w.byOrder, d.order)
 		}
@@ -181,11 +197,34 @@ func (w *worker) tellDuties(pending, leaving, staying map[*duty]int, now time.Ti
 	})
 }
 
-// publishInstalled updates what Keeper.Installed returns.
-func (w *worker) publishInstalled(installed map[*duty][]Address) {
+// show notes whose installed address a goal is now; nil: nobody's.
+func (g *goal) show(by *duty) {
+	if g.shown == by {
+		return
+	}
+	for _, d := range []*duty{g.shown, by} {
+		if d != nil {
+			d.shows = true
+		}
+	}
+	g.shown = by
+}
+
+// publishInstalled updates what Keeper.Installed returns of duties that something
+// was noted about.
+func (w *worker) publishInstalled() {
+	if !slices.ContainsFunc(w.duties, func(d *duty) bool { return d.shows }) {
+		return
+	}
+	installed := make(map[*duty][]Address)
+	for _, g := range w.goals {
+		if d := g.shown; d != nil && d.shows {
+			installed[d] = append(installed[d], g.addr)
+		}
+	}
 	for _, d := range w.duties {
-		before := d.order.installed.Load()
-		if before == nil || !slices.Equal(*before, installed[d]) {
+		if d.shows {
+			d.shows = false
 			now := installed[d]
 			d.order.installed.Store(&now)
 		}

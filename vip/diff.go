@@ -25,16 +25,15 @@ func (p *plan) postpone(until time.Time) {
 	}
 }
 
-// diff compares. It writes what it found into the goals, forgets holdings that
-// the kernel no longer has, and touches nothing else.
+// diff compares. It writes what it found into the goals and entries, forgets
+// holdings that the kernel no longer has, and touches nothing else.
 func diff(goals []*goal, ours map[place]*holding, v *view, now time.Time) plan {
 	var p plan
-	wanted := make(map[place]bool, len(goals))
+	for _, e := range v.list {
+		e.wanted = false
+	}
 	for _, g := range goals {
-		g.link, g.entry, g.blocked = v.links[g.addr.Interface], nil, nil
-		if g.hold && g.link != nil {
-			wanted[g.place()] = true
-		}
+		g.locate(v, ours)
 	}
 	marked := make(map[*entry]bool)
 	drop := func(r removal, pc *pace) bool {
@@ -49,23 +48,54 @@ func diff(goals []*goal, ours map[place]*holding, v *view, now time.Time) plan {
 		}
 		return true
 	}
+	serving := 0 // how many of ours are as they should be
 	for _, g := range goals {
-		if g.hold {
-			p.present(g, ours, v, now, drop)
-		} else {
-			absent(g, ours, v, wanted, drop)
+		if !g.hold {
+			absent(g, ours, v, drop)
+			continue
 		}
+		if g.entry != nil && g.ours != nil {
+			serving++
+		}
+		p.present(g, ours, v, now, drop)
+	}
+	if serving == len(ours) {
+		return p // there are no others, as nearly always
 	}
 	for at, h := range ours {
 		e := v.find(at)
 		switch {
 		case e == nil:
+			h.gone = true
 			delete(ours, at)
-		case !wanted[at]:
+		case !e.wanted:
 			drop(removal{entry: e, ours: h}, &h.pace)
 		}
 	}
 	return p
+}
+
+// locate finds the place of a goal in a view, and what is there if it is to be held.
+// What was found last is still there if the view is the same, for that is
+// only added to.
+func (g *goal) locate(v *view, ours map[place]*holding) {
+	g.blocked = nil
+	if g.view != v {
+		g.view, g.link, g.entry, g.ours = v, v.links[g.addr.Interface], nil, nil
+	}
+	if !g.hold || g.link == nil {
+		g.entry, g.ours = nil, nil
+		return
+	}
+	if g.entry == nil || g.entry.prefix != g.addr.Prefix { // an owner's may be of another length
+		g.entry = v.find(g.place())
+	}
+	if g.ours == nil || g.ours.gone {
+		g.ours = ours[g.place()]
+	}
+	if g.entry != nil {
+		g.entry.wanted = true
+	}
 }
 
 // present plans for an address that must be there.
@@ -74,11 +104,11 @@ func (p *plan) present(g *goal, ours map[place]*holding, v *view, now time.Time,
 		g.blocked = ErrNoInterface
 	}
 	if g.blocked != nil {
+		g.entry = nil
 		return
 	}
 	at := g.place()
-	g.entry = v.find(at)
-	if h := ours[at]; g.entry != nil && h != nil && h.addr.Label != g.addr.Label {
+	if h := g.ours; g.entry != nil && h != nil && h.addr.Label != g.addr.Label {
 		// A label cannot be changed in place.
 		if !drop(removal{g.entry, g, h}, &h.pace) {
 			return
@@ -113,13 +143,13 @@ func (p *plan) present(g *goal, ours map[place]*holding, v *view, now time.Time,
 
 // absent plans for an address that must not be there, whoever put it there and
 // with whatever prefix length, except that an owner's address must be ours.
-func absent(g *goal, ours map[place]*holding, v *view, wanted map[place]bool, drop func(removal, *pace) bool) {
+func absent(g *goal, ours map[place]*holding, v *view, drop func(removal, *pace) bool) {
 	if g.link == nil {
 		return
 	}
 	for _, e := range v.at[spot{g.link.index, g.addr.Prefix.Addr()}] {
 		h := ours[e.place()]
-		if wanted[e.place()] || g.owner && h == nil && !e.marked {
+		if e.wanted || g.owner && h == nil && !e.marked {
 			continue
 		}
 		if h != nil {

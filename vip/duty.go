@@ -26,6 +26,12 @@ type duty struct {
 	oweRelease bool      // Released is to be told
 	quieted    []Address // to be told in Quieted
 	removed    []Address // to be told in Released
+
+	// Written by conclude.
+	pending int  // addresses that it is to hold and does not, or that were not announced
+	leaving int  // … that it held, and are still there
+	staying int  // … that linger
+	shows   bool // what order.installed says has changed
 }
 
 // current reports whether the order still holds what the worker knows of it.
@@ -57,9 +63,13 @@ type goal struct {
 	pace      pace
 
 	// Written by diff.
-	link    *link  // nil: absent
-	entry   *entry // what serves the address, if it is to be held; nil: nothing
-	blocked error  // why nothing can be done now
+	view    *view    // that the rest was found in
+	link    *link    // nil: absent
+	entry   *entry   // what serves the address, if it is to be held; nil: nothing
+	ours    *holding // of the address, if it is to be held; nil: it is not ours
+	blocked error    // why nothing can be done now
+
+	shown *duty // whose order.installed lists it; nil: nobody's
 }
 
 // A key names a goal: an interface may come back under another index.
@@ -75,6 +85,7 @@ type holding struct {
 	duty *duty
 	pace pace
 	err  error
+	gone bool // it is none any more
 
 	lease lease
 }
@@ -151,22 +162,27 @@ func (w *worker) take(now time.Time) {
 	if !w.fetch() {
 		return
 	}
-	relisted := false
+	relisted, more := false, false
 	for _, c := range w.changes {
 		d := w.byOrder[c.order]
 		if d == nil {
 			d = &duty{order: c.order}
 			w.byOrder[c.order] = d
 			w.duties = append(w.duties, d)
+			more = true
 		}
-		relisted = relisted || !sameAddresses(d.want.Addresses, c.terms.want.Addresses)
+		if !sameAddresses(d.want.Addresses, c.terms.want.Addresses) {
+			relisted, d.shows = true, true
+		}
 		d.follow(c.terms)
 	}
 	if clear(w.changes); cap(w.changes) > changesKept {
 		w.changes = nil
 	}
 
-	slices.SortFunc(w.duties, func(a, b *duty) int { return cmp.Compare(a.order.id, b.order.id) })
+	if more {
+		slices.SortFunc(w.duties, func(a, b *duty) int { return cmp.Compare(a.order.id, b.order.id) })
+	}
 	if relisted || w.contested {
 		w.setGoals(now)
 	}
@@ -226,7 +242,11 @@ func (w *worker) setGoals(now time.Time) {
 		}
 	}
 	for k, g := range known {
-		g.hold = g.hold && listed[k]
+		if listed[k] {
+			continue
+		}
+		g.hold = false
+		g.show(nil)
 	}
 	if fresh || len(w.goals) != len(known) {
 		w.publishInterests()

@@ -47,6 +47,9 @@ func (w *worker) leaseGoals() {
 			crowds[g.addr.Interface]++
 		}
 	}
+	if len(crowds) == 0 {
+		return
+	}
 	for _, g := range w.goals {
 		if n := crowds[g.addr.Interface]; n > leaseCrowd && g.addr.Prefix.Addr().Is6() {
 			g.lease *= time.Duration((n + leaseCrowd - 1) / leaseCrowd)
@@ -119,8 +122,8 @@ func (w *worker) renewLeases() (again bool) {
 		if !g.hold || !g.installed || g.entry == nil {
 			continue
 		}
-		h := w.ours[g.entry.place()]
-		if h == nil {
+		h := g.ours
+		if h == nil || h.gone {
 			continue // there before us
 		}
 		l := leaseOf{goal: g, holding: h, want: g.lease}

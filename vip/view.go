@@ -71,6 +71,8 @@ type entry struct {
 	flags     uint32 // IFA_F_*
 	metric    uint32 // of its prefix route; 0: the usual one
 	msg       []byte // RTM_NEWADDR body as dumped, to put the address back as it was; nil if added here
+
+	wanted bool // to be held; written by diff
 }
 
 func (e *entry) place() place { return place{e.index, e.prefix} }

@@ -109,22 +109,7 @@ func (w *worker) run(ctx context.Context, watched <-chan error) error {
 	defer timer.Stop()
 	look := true
 	for {
-		// Neither renewals nor repeated announcements are a reason to compare
-		// everything.
-		for (look || !w.next.IsZero() && !w.next.After(time.Now())) && ctx.Err() == nil {
-			look = w.pass(time.Now())
-		}
-		if look = false; w.leasesDue(time.Now()) {
-			look = w.renewLeases()
-		}
-		if now := time.Now(); !w.announceAt.IsZero() && !w.announceAt.After(now) {
-			// Orders come first, and news that may be about what is announced.
-			look = look || w.ordered() || w.stale.Load() || w.announceAgain(now)
-		}
-		if !look {
-			w.attend()
-			w.listen()
-		}
+		look = w.round(ctx, look)
 		next := earliest(w.next, w.renewAt, w.announceAt, w.attendAt)
 		switch {
 		case look:
@@ -149,6 +134,28 @@ func (w *worker) run(ctx context.Context, watched <-chan error) error {
 		case <-timer.C:
 		}
 	}
+}
+
+// round does what is due, and begins with a look at everything if that is asked
+// for. It reports whether there has to be such a look at once.
+func (w *worker) round(ctx context.Context, look bool) (again bool) {
+	// Neither renewals nor repeated announcements are a reason to compare
+	// everything.
+	for (look || !w.next.IsZero() && !w.next.After(time.Now())) && ctx.Err() == nil {
+		look = w.pass(time.Now())
+	}
+	if w.leasesDue(time.Now()) {
+		again = w.renewLeases()
+	}
+	if now := time.Now(); !w.announceAt.IsZero() && !w.announceAt.After(now) {
+		// Orders come first, and news that may be about what is announced.
+		again = again || w.ordered() || w.stale.Load() || w.announceAgain(now)
+	}
+	if !again {
+		w.attend()
+		w.listen()
+	}
+	return again
 }
 
 // earliest returns the earliest of times that are not zero.
@@ -294,10 +301,11 @@ func (w *worker) acknowledge(now time.Time) {
 // claim makes the entry that serves g ours, unless g is of an owner who had it
 // before us.
 func (w *worker) claim(g *goal) {
-	if h := w.ours[g.entry.place()]; h != nil {
-		h.duty = g.duty
+	if g.ours != nil {
+		g.ours.duty = g.duty
 	} else if !g.owner || g.entry.marked {
-		w.ours[g.entry.place()] = &holding{addr: g.addr, duty: g.duty}
+		g.ours = &holding{addr: g.addr, duty: g.duty}
+		w.ours[g.entry.place()] = g.ours
 	}
 }
 
