@@ -37,12 +37,6 @@ func (w *worker) addAll(goals []*goal) {
 			w.announceBatch(b, &jam)
 		}
 	}
-	// It is removing that needs this, and clients wait for adding.
-	for _, g := range goals {
-		if g.installed && g.addr.Prefix.Addr().Is4() {
-			w.ensurePromote(g.link)
-		}
-	}
 }
 
 // addAhead adds addresses in a goroutine of its own. The batches come in order;

@@ -75,7 +75,7 @@ func (w *worker) scheduleAnnouncements() {
 func (w *worker) announce(g *goal, now time.Time, j *jam) {
 	l := w.view.links[g.addr.Interface]
 	if !l.announces() {
-		g.announced = true
+		g.spokenFor(now)
 		return
 	}
 	if !g.duty.current() || !w.mayInsist(time.Now(), beatPatience) {
@@ -101,6 +101,15 @@ func (w *worker) announce(g *goal, now time.Time, j *jam) {
 		g.sendErr = nil
 		g.duty.spoke = time.Now()
 	}
-	g.announced = true
+	g.spokenFor(now)
 	g.schedule.sent(now, g.duty.want.Announce)
+}
+
+// spokenFor notes that neighbours were told of an address, or cannot be. From then
+// on it matters if another station claims it.
+func (g *goal) spokenFor(now time.Time) {
+	g.announced = true
+	if g.heldAt.IsZero() {
+		g.heldAt, g.probeAt = now, now.Add(probeFirst)
+	}
 }

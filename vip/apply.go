@@ -19,6 +19,11 @@ func (w *worker) removeAll(removals []removal) {
 	w.atEase()
 	w.verify = true
 	before := w.view
+	for _, r := range removals {
+		if l := before.index[r.entry.index]; r.ours != nil && l != nil && isPrimary(r.entry) {
+			w.ensurePromote(l)
+		}
+	}
 	rank := make(map[*entry]int, len(before.list))
 	for i, e := range before.list {
 		rank[e] = i

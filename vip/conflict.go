@@ -69,11 +69,9 @@ func (w *worker) contest(g *goal, from mac, r rumour) {
 	}
 }
 
-func (w *worker) attendNext(at time.Time) {
-	if w.attendAt.IsZero() || at.Before(w.attendAt) {
-		w.attendAt = at
-	}
-}
+func (w *worker) attendNext(at time.Time) { w.attendAt = earliest(w.attendAt, at) }
+
+func (w *worker) probeNext(at time.Time) { w.probeAt = earliest(w.probeAt, at) }
 
 // attend does what is due about claims: looks at them, tells, defends, asks.
 func (w *worker) attend() {
@@ -83,7 +81,10 @@ func (w *worker) attend() {
 	for g, d := range w.disputes {
 		w.pursue(g, d, now)
 	}
-	w.probeDue(now)
+	if !w.probeAt.IsZero() && !w.probeAt.After(now) {
+		w.probeDue(now)
+	}
+	w.attendAt = earliest(w.attendAt, w.probeAt)
 }
 
 // pursue goes on with a dispute.
@@ -111,6 +112,7 @@ func (w *worker) pursue(g *goal, d *dispute, now time.Time) {
 			if !d.told {
 				d.told = true
 				g.probeAt = now.Add(probeAgain)
+				w.probeNext(g.probeAt)
 			}
 			v.count, v.tellAt, v.told = 0, time.Time{}, now
 			w.defend(g, d, now)
@@ -134,20 +136,18 @@ func (w *worker) defend(g *goal, d *dispute, now time.Time) {
 // probeDue asks who has the addresses that are to be asked about, a batch at a
 // time. Whoever answers makes a claim.
 func (w *worker) probeDue(now time.Time) {
+	w.probeAt = time.Time{}
 	sent := 0
 	for _, g := range w.goals {
 		if !g.hold || !g.installed || !g.announced || g.duty.want.Conflicts == IgnoreConflicts {
 			continue
 		}
-		if g.heldAt.IsZero() {
-			g.heldAt, g.probeAt = now, now.Add(probeFirst)
-		}
 		switch {
 		case g.probeAt.IsZero():
 		case g.probeAt.After(now):
-			w.attendNext(g.probeAt)
+			w.probeNext(g.probeAt)
 		case sent == batchLen:
-			w.attendNext(now.Add(probePause))
+			w.probeNext(now.Add(probePause))
 			return
 		case !g.duty.current() || !w.mayInsist(now, beatPatience):
 			// A pass, or a Beat, comes first.
@@ -156,7 +156,7 @@ func (w *worker) probeDue(now time.Time) {
 			g.probeAt = time.Time{}
 			if d := w.disputes[g]; d != nil && d.told {
 				g.probeAt = now.Add(probeAgain)
-				w.attendNext(g.probeAt)
+				w.probeNext(g.probeAt)
 			}
 			if l := w.view.links[g.addr.Interface]; l.announces() {
 				if err := w.kernel.probe(l, g.addr.Prefix.Addr()); err != nil {

@@ -240,11 +240,22 @@ func TestListening(t *testing.T) {
 		hears()
 		want.Hold = true
 		b.Set("web", want)
+		time.Sleep(quietFor)
 		hears("192.0.2.10", "2001:db8::10")
 		want.Hold = false
 		b.Set("web", want)
 		hears("192.0.2.10", "2001:db8::10")
-		time.Sleep(time.Second)
+		time.Sleep(time.Second + quietFor)
+		hears()
+
+		// What lingers is listened for at once: a successor may be about to announce.
+		want.Hold = true
+		b.Set("web", want)
+		hears()
+		want.Hold = false
+		b.Set("web", want)
+		hears("192.0.2.10", "2001:db8::10")
+		time.Sleep(time.Second + quietFor)
 		hears()
 	})
 }

@@ -87,8 +87,9 @@
 // secondaries, and the kernel drops the secondaries together with the primary
 // unless net.ipv4.conf.IF.promote_secondaries is set
 // (Documentation/networking/ip-sysctl.rst). The Keeper sets it, through
-// netlink, before it adds the first IPv4 address to an interface, and clears
-// it in Close if it was clear before. Where it is not in force, neighbours of
+// netlink, on an interface that it holds IPv4 addresses on (some milliseconds
+// after a takeover, for which nobody has to wait, or when it removes one), and
+// clears it in Close if it was clear before. Where it is not in force, neighbours of
 // an address that vanish with it are put back with all their attributes.
 //
 // Virtual addresses get no broadcast address (as `ip address add` does it) and

@@ -2,6 +2,7 @@ package vip
 
 import (
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -19,10 +20,10 @@ func TestKernelPromotesNeighbours(t *testing.T) {
 	c.writeSysctl(promoteSwitch, "0")
 	k, r, stop := startKeeper(t)
 	k.Set("web", Want{Addresses: at(c.near, "192.0.2.10/24", "192.0.2.11/24"), Hold: true})
+	r.await(Held)
 	if e := r.await(PromoteSet); e.Interface != c.near {
 		t.Errorf("event %+v", e)
 	}
-	r.await(Held)
 	if got := c.readSysctl(promoteSwitch); got != "1" {
 		t.Errorf("promote_secondaries is %s", got)
 	}
@@ -55,6 +56,7 @@ func TestKernelPromoteLeftAlone(t *testing.T) {
 		k, r, stop := startKeeper(t)
 		k.Set("web", Want{Addresses: at(c.near, "192.0.2.10/24"), Hold: true})
 		r.await(Held)
+		time.Sleep(2 * quietFor)
 		r.none(PromoteSet)
 		k.Forget("web")
 		settle(t, k)
@@ -68,7 +70,7 @@ func TestKernelPromoteLeftAlone(t *testing.T) {
 		c.writeSysctl(promoteSwitch, "0")
 		k, r, stop := startKeeper(t)
 		k.Set("web", Want{Addresses: at(c.near, "192.0.2.10/24"), Hold: true})
-		r.await(Held)
+		r.await(PromoteSet)
 		stop()
 		if got := c.readSysctl(promoteSwitch); got != "1" || !c.has("192.0.2.10/24") {
 			t.Errorf("promote_secondaries is %s after Close, addresses %v", got, c.addresses())
@@ -80,6 +82,7 @@ func TestKernelPromoteLeftAlone(t *testing.T) {
 		k, r, _ := startKeeper(t)
 		k.Set("web", Want{Addresses: at(c.near, "2001:db8::10/64"), Hold: true})
 		r.await(Held)
+		time.Sleep(2 * quietFor)
 		if got := c.readSysctl(promoteSwitch); got != "0" {
 			t.Errorf("promote_secondaries is %s", got)
 		}
@@ -91,9 +94,10 @@ func TestKernelPromoteLeftAlone(t *testing.T) {
 // other owners come back too.
 func TestKernelPutsNeighboursBack(t *testing.T) {
 	c := newCable(t)
+	c.writeSysctl(promoteSwitch, "0")
 	k, r, _ := startKeeper(t)
 	k.Set("web", Want{Addresses: at(c.near, "192.0.2.10/24"), Hold: true})
-	r.await(Held)
+	r.await(PromoteSet)
 	c.writeSysctl(promoteSwitch, "0")
 
 	own := address("192.0.2.1/24")
@@ -134,10 +138,11 @@ func TestKernelPutsNeighboursBack(t *testing.T) {
 func TestKernelTakenAlong(t *testing.T) {
 	c := newCable(t)
 	c.add(address("192.0.2.1/24"))
+	c.writeSysctl(promoteSwitch, "0")
 	k, r, _ := startKeeper(t)
 	ear := c.listen(nil)
 	k.Set("web", Want{Addresses: at(c.near, "192.0.2.10/24"), Hold: true})
-	r.await(Held)
+	r.await(PromoteSet)
 	ear.forget()
 	c.writeSysctl(promoteSwitch, "0")
 	c.del("192.0.2.1/24")
@@ -157,9 +162,10 @@ func TestKernelPrimaryStays(t *testing.T) {
 		t.Run("promote "+promote, func(t *testing.T) {
 			c := newCable(t)
 			c.add(address("192.0.2.1/24"))
+			c.writeSysctl(promoteSwitch, "0")
 			k, r, _ := startKeeper(t)
 			k.Set("web", Want{Addresses: at(c.near, "192.0.2.10/24", "192.0.2.11/32", "192.0.2.12/24"), Hold: true})
-			r.await(Held)
+			r.await(PromoteSet)
 			c.writeSysctl(promoteSwitch, promote)
 			k.Forget("web")
 			settle(t, k)

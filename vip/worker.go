@@ -54,6 +54,10 @@ type worker struct {
 	leases        []leaseOf // near their renewal; reused, as is leaseOps
 	leaseOps      []op
 
+	// Of what waits until it is quiet.
+	quietAt time.Time // when that is; zero: nothing waits
+	quietBy time.Time // at the latest
+
 	// Of claims.
 	listening [2][]listened // as told to the kernel, and a spare
 	listens   int           // which is which
@@ -63,6 +67,7 @@ type worker struct {
 	disputes  map[*goal]*dispute
 	heardAt   time.Time // when rumours were last looked at
 	attendAt  time.Time // when something is due about claims; zero: nothing
+	probeAt   time.Time // of that, asking who has an address
 	deaf      error     // why claims are not heard, as told
 	attention atomic.Pointer[attention]
 	failures  []failure
@@ -110,7 +115,7 @@ func (w *worker) run(ctx context.Context, watched <-chan error) error {
 	look := true
 	for {
 		look = w.round(ctx, look)
-		next := earliest(w.next, w.renewAt, w.announceAt, w.attendAt)
+		next := earliest(w.next, w.renewAt, w.announceAt, w.quietAt, w.attendAt)
 		switch {
 		case look:
 			timer.Reset(0)
@@ -152,8 +157,8 @@ func (w *worker) round(ctx context.Context, look bool) (again bool) {
 		again = again || w.ordered() || w.stale.Load() || w.announceAgain(now)
 	}
 	if !again {
+		w.whenQuiet(time.Now())
 		w.attend()
-		w.listen()
 	}
 	return again
 }
@@ -195,6 +200,9 @@ func (w *worker) pass(now time.Time) bool {
 	q := w.planLingers(p, now)
 	w.acknowledge(now)
 	w.beginLingers(&q)
+	if len(q.begin) > 0 {
+		w.quietBy = now // a successor's announcement ends them
+	}
 	w.removeAll(p.remove)
 	if len(p.remove) > 0 {
 		w.keepRoutes(&q)
@@ -207,6 +215,7 @@ func (w *worker) pass(now time.Time) bool {
 		return true
 	}
 	w.conclude(p, q)
+	w.disturbed(now)
 	return false
 }
 
