@@ -182,6 +182,7 @@ func (d *Daemon) open() error {
 			time.AfterFunc(after, func() { d.loop.do(do) })
 		},
 		readBonds: func() { d.bonds.watcher.Refresh() },
+		collect:   func() { go collectAhead() },
 		giveWay: func() {
 			if err := poller.Pause(headStart, transport.NoDeadline); err != nil {
 				d.say(levelWarn, kindWarning, err.Error())

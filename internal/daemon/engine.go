@@ -40,6 +40,7 @@ type outside struct {
 	again     func(after time.Duration, do func(now vrrp.Instant))
 	readBonds func() // read the bonds now; what they are like comes to bondsSeen
 	giveWay   func() // do nothing for a moment, for who was given an order
+	collect   func() // collect garbage, without waiting for it
 
 	boottime func() int64                 // now, on the clock of the beats
 	slot     func(identity) *atomic.Int64 // where an instance notes its beats
@@ -89,6 +90,7 @@ type engine struct {
 	sent      bool             // that is over, and what waited for it happens now
 	unsaved   bool             // the state file is to be written at the end of the turn
 	learned   bool             // … or with the next tick: forms of checksums, instance by instance
+	collected vrrp.Instant     // when it was last thought of; see collectAt
 }
 
 // A group is a sync group and its name.

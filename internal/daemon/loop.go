@@ -152,6 +152,7 @@ func (l *loop) turn() (stopped bool, err error) {
 		l.ticked = now
 		e.tick(now)
 	}
+	e.collectDue(now)
 	e.flush(now)
 	if !e.stalled { // else somebody may have taken over, and it is not read yet
 		e.out.addresses.Beat()
@@ -172,6 +173,9 @@ func (l *loop) wait() (ready []int32, woken bool, err error) {
 		deadline = max(int64(at), 1) // 0 would be none
 	default:
 		takeover = false
+	}
+	if at, ok := e.collectAt(); ok && int64(at) < deadline {
+		deadline, takeover = max(int64(at), 1), false
 	}
 	until := deadline
 	if e.plan.schedule != nil {

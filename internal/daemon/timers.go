@@ -136,6 +136,16 @@ func (t *timers) next() (vrrp.Instant, bool) {
 	return t.heap[0].at, true
 }
 
+// due counts the timers that will have fired at a moment.
+func (t *timers) due(at vrrp.Instant) (n int) {
+	for _, v := range t.heap {
+		if v.at <= at {
+			n++
+		}
+	}
+	return n
+}
+
 // remove takes the timer at i out of the heap.
 func (t *timers) remove(i int) {
 	last := len(t.heap) - 1

@@ -1,0 +1,64 @@
+package daemon
+
+import (
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"vrrpd/vrrp"
+)
+
+// This file has garbage collected before a crowd takes over instead of in the
+// middle. Two thousand takeovers make as much garbage as there is room for
+// between two collections, and who allocates during one helps with it, or waits
+// for it: some milliseconds, the loop as well as the keeper of addresses. That
+// an active host is gone can be seen before its time is up.
+
+const (
+	// collectEarly is how long before a takeover that is: what a collection takes
+	// with thousands of routers, a few times over.
+	collectEarly = 60 * time.Millisecond
+	// collectAgain is how long there is none after that.
+	collectAgain = time.Second
+	// roomier is how many times as much garbage as usual there may be meanwhile.
+	roomier = 3
+)
+
+// collectAt returns when to collect garbage ahead of takeovers; false: not now.
+// As long as all active routers are heard it is never reached: then the next
+// takeover is two intervals away at least.
+func (e *engine) collectAt() (vrrp.Instant, bool) {
+	if len(e.instances) < crowdFrom {
+		return 0, false
+	}
+	inst := e.timers.first()
+	if inst == nil || inst.router.State() != vrrp.Backup || inst.deadline < e.collected.Add(collectAgain) {
+		return 0, false
+	}
+	return inst.deadline.Add(-min(collectEarly, inst.router.ActiveInterval()*3/2)), true
+}
+
+// collectDue has garbage collected, if it is time and there is a crowd.
+func (e *engine) collectDue(now vrrp.Instant) {
+	at, ok := e.collectAt()
+	if !ok || at > now {
+		return
+	}
+	e.collected = now
+	if first := e.timers.first(); e.timers.due(first.deadline.Add(first.router.ActiveInterval())) >= crowdFrom {
+		e.out.collect()
+	}
+}
+
+// collectAhead collects garbage, and has the collector leave more room until
+// the crowd has taken over.
+func collectAhead() {
+	usual := debug.SetGCPercent(-1)
+	room := usual * roomier // none at all, if the collector is off
+	debug.SetGCPercent(room)
+	runtime.GC()
+	time.Sleep(collectAgain / 2)
+	if other := debug.SetGCPercent(usual); other != room {
+		debug.SetGCPercent(other) // somebody changed it meanwhile
+	}
+}
