@@ -41,9 +41,10 @@ const seriesMost = advertsAtOnce
 // A plan is the instances whose advertisements leave by themselves. Their
 // timers are not among those of the engine meanwhile.
 type plan struct {
-	schedule *transport.Schedule // nil: there is no plan
-	series   [][]*instance       // by series, in the order of the messages
-	early    []time.Duration     // by series: how much earlier than it is due it leaves, the next time
+	schedule *transport.Schedule   // nil: there is no plan
+	series   [][]*instance         // by series, in the order of the messages
+	goes     map[time.Duration]int // of the intervals of crowds: how many instances leave in one go
+	early    []time.Duration       // by series: how much earlier than it is due it leaves, the next time
 
 	all      []*transport.Series // of the schedule, or of the last one, to be used again
 	taken    []*instance         // in series, likewise
@@ -90,10 +91,11 @@ func (e *engine) makePlan(now vrrp.Instant) {
 	if p.taken = e.timers.takeAll(p.taken[:0], (*instance).plannable); len(p.taken) == 0 {
 		return // until one sets its timer
 	}
+	p.sizeGoes()
 	for _, inst := range p.taken {
 		k := key{inst.port, inst.cfg.AdvertInterval, inst.group != nil}
 		n, ok := open[k]
-		if !ok || len(p.series[n]) == seriesMost || inst.deadline > p.series[n][0].deadline.Add(together) {
+		if !ok || len(p.series[n]) == p.atOnce(inst) || inst.deadline > p.series[n][0].deadline.Add(together) {
 			n = p.grow()
 			open[k] = n
 		}

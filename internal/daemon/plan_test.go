@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -379,7 +380,7 @@ func TestAdvertsOfACrowd(t *testing.T) {
 	for _, members := range s.e.plan.series {
 		sizes = append(sizes, len(members))
 	}
-	if len(sizes) != 2 || sizes[0] != n-advertsAtOnce || sizes[1] != advertsAtOnce {
+	if want := append([]int{n % goLeast}, slices.Repeat([]int{goLeast}, n/goLeast)...); !slices.Equal(sizes, want) {
 		t.Errorf("the series are of %v", sizes)
 	}
 }

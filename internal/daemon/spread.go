@@ -21,7 +21,12 @@ const (
 	// leave, or are taken over, in one go. To be woken more often than once an
 	// interval for fewer costs more than it brings.
 	crowdFrom = seriesMost + 1
-	// crowdGap is about what it takes to take over as many as leave in one go.
+	// Of a crowd at least goLeast leave in one go, and as many as it takes to leave
+	// in goesMost goes: in a takeover the last of a go waits for the others, and
+	// each go is a wake-up an interval.
+	goLeast  = 16
+	goesMost = 64
+	// crowdGap is about what it takes to take over seriesMost of them.
 	crowdGap = 2500 * time.Microsecond
 	// spreadLeast is the least interval that is spread. At shorter ones each of
 	// these wake-ups comes so much more often.
@@ -30,32 +35,60 @@ const (
 	spreadAhead = time.Millisecond
 )
 
+// sizeGoes finds out how many instances of a crowd leave in one go, by interval.
+func (p *plan) sizeGoes() {
+	clear(p.goes)
+	if len(p.taken) < crowdFrom {
+		return
+	}
+	if p.goes == nil {
+		p.goes = map[time.Duration]int{}
+	}
+	for _, inst := range p.taken {
+		if inst.spreads() {
+			p.goes[inst.cfg.AdvertInterval]++
+		}
+	}
+	for interval, n := range p.goes {
+		if p.goes[interval] = min(max((n+goesMost-1)/goesMost, goLeast), seriesMost); n < crowdFrom {
+			delete(p.goes, interval)
+		}
+	}
+}
+
+// atOnce returns how many instances like one leave in one go.
+func (p *plan) atOnce(inst *instance) int {
+	if n, ok := p.goes[inst.cfg.AdvertInterval]; ok && inst.spreads() {
+		return n
+	}
+	return seriesMost
+}
+
+// spreads reports whether an instance is spread if it is one of a crowd. The members
+// of a sync group wait for each other on the next host.
+func (i *instance) spreads() bool { return i.group == nil && i.cfg.AdvertInterval >= spreadLeast }
+
 // spread finds out how much earlier than they are due the series of a plan leave.
 // What cannot be done yet is left to another plan.
 func (p *plan) spread(now vrrp.Instant) {
 	p.early = slices.Grow(p.early[:0], len(p.series))[:len(p.series)]
 	clear(p.early)
-	if p.unspread = false; len(p.taken) < crowdFrom {
-		return
-	}
+	p.unspread = false
 	crowds := map[time.Duration][]int{} // the series, by interval
 	for n, members := range p.series {
-		// The members of a sync group wait for each other on the next host.
-		if first := members[0]; first.group == nil && first.cfg.AdvertInterval >= spreadLeast {
+		if first := members[0]; first.spreads() && p.goes[first.cfg.AdvertInterval] > 0 {
 			crowds[first.cfg.AdvertInterval] = append(crowds[first.cfg.AdvertInterval], n)
 		}
 	}
 	for interval, crowd := range crowds {
 		slices.SortStableFunc(crowd, func(a, b int) int { return cmp.Compare(p.series[a][0].deadline, p.series[b][0].deadline) })
-		at, count := p.goes(crowd)
-		if count < crowdFrom {
-			continue
-		}
+		at := p.divide(crowd)
 		due := make([]vrrp.Instant, len(at))
 		for g, i := range at {
 			due[g] = p.series[crowd[i]][0].deadline
 		}
-		early, done := stagger(due, now.Add(spreadAhead), interval)
+		gap := crowdGap * time.Duration(p.goes[interval]) / seriesMost
+		early, done := stagger(due, now.Add(spreadAhead), interval, gap)
 		for g, i := range at {
 			end := len(crowd)
 			if g+1 < len(at) {
@@ -69,30 +102,29 @@ func (p *plan) spread(now vrrp.Instant) {
 	}
 }
 
-// goes divides series, in the order in which they are due, into what leaves in one
-// go. It returns where each of these begins, and how many instances there are.
-func (p *plan) goes(crowd []int) (at []int, count int) {
+// divide divides series, in the order in which they are due, into what leaves in one
+// go. It returns where each of these begins.
+func (p *plan) divide(crowd []int) (at []int) {
 	members := 0
 	for i, n := range crowd {
 		s := p.series[n]
-		if i == 0 || members+len(s) > seriesMost || s[0].deadline > p.series[crowd[at[len(at)-1]]][0].deadline.Add(together) {
+		if i == 0 || members+len(s) > p.atOnce(s[0]) || s[0].deadline > p.series[crowd[at[len(at)-1]]][0].deadline.Add(together) {
 			at = append(at, i)
 			members = 0
 		}
 		members += len(s)
-		count += len(s)
 	}
-	return at, count
+	return at
 }
 
 // stagger returns how much earlier than it is due each of several things has to
-// happen, once, so that they are apart: by crowdGap, or what most of the interval
+// happen, once, so that they are apart: by gap, or what most of the interval
 // has room for. What would have to happen before from stays as it is; done is
 // false if that left some too near to each other. The first is due first.
-func stagger(due []vrrp.Instant, from vrrp.Instant, interval time.Duration) (early []time.Duration, done bool) {
+func stagger(due []vrrp.Instant, from vrrp.Instant, interval, gap time.Duration) (early []time.Duration, done bool) {
 	n := len(due)
 	early = make([]time.Duration, n)
-	gap := min(crowdGap, interval*3/4/time.Duration(n))
+	gap = min(gap, interval*3/4/time.Duration(n))
 	last := due[n-1]
 	next := last
 	for i := n - 2; i >= 0; i-- {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"vrrpd/internal/config"
 	"vrrpd/vrrp"
 )
 
@@ -28,7 +29,7 @@ func TestStagger(t *testing.T) {
 		for round := 0; ; round++ {
 			slices.Sort(due)
 			before, from := slices.Clone(due), now.Add(spreadAhead)
-			early, done := stagger(due, from, interval)
+			early, done := stagger(due, from, interval, crowdGap)
 			if !slices.Equal(before, due) {
 				t.Fatalf("seed %d: changed what it was given", seed)
 			}
@@ -61,14 +62,14 @@ func TestStagger(t *testing.T) {
 		for range n {
 			now = due[0]
 			due = append(due[1:], due[0].Add(interval))
-			if early, done := stagger(due, now.Add(spreadAhead), interval); !done || slices.ContainsFunc(early, func(e time.Duration) bool { return e != 0 }) {
+			if early, done := stagger(due, now.Add(spreadAhead), interval, crowdGap); !done || slices.ContainsFunc(early, func(e time.Duration) bool { return e != 0 }) {
 				t.Fatalf("seed %d: spread, and moved again: %v", seed, early)
 			}
 		}
 	}
 }
 
-// moments are when the next advertisements are due, those within a millisecond
+// moments are when the next advertisements are due, those that leave together
 // counted as one.
 func moments(s *script) (n int) {
 	var at []vrrp.Instant
@@ -76,18 +77,47 @@ func moments(s *script) (n int) {
 		at = append(at, inst.deadline)
 	}
 	slices.Sort(at)
+	var last vrrp.Instant
 	for i := range at {
-		if i == 0 || at[i].Sub(at[i-1]) > time.Millisecond {
+		if i == 0 || at[i].Sub(last) > together {
 			n++
+			last = at[i]
 		}
 	}
 	return n
 }
 
+// How many leave in one go depends on how many there are of an interval, those
+// aside that are not spread.
+func TestGoes(t *testing.T) {
+	for _, c := range []struct{ crowd, want int }{{1, seriesMost}, {crowdFrom - 1, seriesMost}, {crowdFrom, goLeast},
+		{goLeast*goesMost - 1, goLeast}, {goLeast*goesMost + 1, goLeast + 1}, {2040, 32}, {seriesMost*goesMost + 1, seriesMost}} {
+		var p plan
+		of := func(interval time.Duration, g *group) *instance {
+			return &instance{cfg: &config.Instance{AdvertInterval: interval}, group: g}
+		}
+		for range c.crowd {
+			p.taken = append(p.taken, of(time.Second, nil))
+		}
+		for range crowdFrom {
+			p.taken = append(p.taken, of(10*time.Millisecond, nil), of(time.Second, &group{}))
+		}
+		p.sizeGoes()
+		if got := p.atOnce(p.taken[0]); got != c.want {
+			t.Errorf("of %d in one go: %d, want %d", c.crowd, got, c.want)
+		}
+		for _, inst := range p.taken[c.crowd:] {
+			if got := p.atOnce(inst); got != seriesMost {
+				t.Fatalf("beside %d: in one go %d every %s, in a group %t", c.crowd, got, inst.cfg.AdvertInterval, inst.group != nil)
+			}
+		}
+	}
+}
+
 // Routers that became active together advertise some at a time after a while,
 // and none of them has been silent for longer than its interval.
 func TestCrowdIsSpread(t *testing.T) {
-	const interval, crowd = 100 * time.Millisecond, 2*seriesMost + 1
+	const interval, crowd, goes = 100 * time.Millisecond, 2*seriesMost + 1, 2*seriesMost/goLeast + 1
 	s, l, far := planned(t, "", slices.Repeat([]time.Duration{interval}, crowd)...)
 	// There is room for two rounds at the far end, so somebody has to read there.
 	var mu sync.Mutex
@@ -112,7 +142,7 @@ func TestCrowdIsSpread(t *testing.T) {
 		reading.Wait()
 	})
 	t.Cleanup(stop)
-	turns(s, l, "they are spread", func() bool { return moments(s) == 3 })
+	turns(s, l, "they are spread", func() bool { return moments(s) == goes })
 	mu.Lock()
 	all = nil
 	mu.Unlock()
@@ -122,7 +152,7 @@ func TestCrowdIsSpread(t *testing.T) {
 	}
 	turns(s, l, "a second", func() bool { return time.Since(began) > time.Second })
 	// A machine that stood still for an interval has them begin anew.
-	turns(s, l, "they are spread still", func() bool { return moments(s) == 3 })
+	turns(s, l, "they are spread still", func() bool { return moments(s) == goes })
 	took := time.Since(began)
 	stop()
 	all = append(all, far.received()...)
