@@ -10,8 +10,11 @@ import (
 	"vrrpd/vrrp"
 )
 
-// addressEvent takes news of the addresses.
-func (e *engine) addressEvent(ev vip.Event) {
+// addressEvent takes news of the addresses, after what is still to be told of the
+// instance itself.
+func (e *engine) addressEvent(ev vip.Event) { e.then(func() { e.addressNews(ev) }) }
+
+func (e *engine) addressNews(ev vip.Event) {
 	n := addressNote(ev)
 	inst := e.named(ev.Owner)
 	if inst != nil && inst.ear != nil {

@@ -241,7 +241,7 @@ func (e *engine) flush(now vrrp.Instant) {
 		if e.crowd = e.crowd && e.timers.firstOverdue() != nil; e.crowd {
 			return
 		}
-		e.giveOrders(!e.hurry(now))
+		e.giveOrders(!e.hurry(now, nearTakeover))
 		if e.holdReports(now) || !e.report() {
 			return
 		}
@@ -250,25 +250,29 @@ func (e *engine) flush(now vrrp.Instant) {
 }
 
 const (
-	// reportsClear is how far ahead of a takeover reports are put off, and the
-	// loop does not give way: takeovers of a crowd come within some
-	// milliseconds, and what is done for one would delay the next.
-	reportsClear = time.Millisecond
+	// nearTakeover is how far ahead of a takeover the loop does not give way, and
+	// makes no reports if there is no time for them: takeovers of a crowd come within
+	// some milliseconds, and what is done for one would delay the next.
+	nearTakeover = time.Millisecond
+	// reportTakes is what is allowed for a report, and before the takeover.
+	reportTakes = 10 * time.Microsecond
+	reportClear = 100 * time.Microsecond
 	// reportsHeld bounds how long: there may always be somebody about to take over.
 	reportsHeld = 50 * time.Millisecond
 )
 
-// hurry reports whether there may be a takeover so soon that nothing is to
-// come before it. One that is overdue is none: in a flood it may be so for long.
+// hurry reports whether there may be a takeover within a time, which nothing is to
+// come before. One that is overdue is none: in a flood it may be so for long.
 // Where the program has one processor, who adds addresses needs that one.
-func (e *engine) hurry(now vrrp.Instant) bool {
+func (e *engine) hurry(now vrrp.Instant, within time.Duration) bool {
 	at, takeover, ok := e.next()
-	return ok && takeover && now < at && at.Sub(now) < reportsClear && !e.alone
+	return ok && takeover && now < at && at.Sub(now) < within && !e.alone
 }
 
 // holdReports reports whether reports are to wait for a takeover.
 func (e *engine) holdReports(now vrrp.Instant) bool {
-	if len(e.after) == 0 || !e.hurry(now) {
+	n := min(len(e.after), reportsAtOnce)
+	if n == 0 || !e.hurry(now, min(nearTakeover, reportClear+time.Duration(n)*reportTakes)) {
 		return false
 	}
 	if e.heldSince == 0 {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"vrrpd/vip"
 	"vrrpd/vrrp"
 	"vrrpd/vrrp/transport"
 )
@@ -333,10 +334,15 @@ func TestReportsWaitForTheNextTakeover(t *testing.T) {
 	s := started(t, oneInstance+strings.NewReplacer("web", "db", "51", "52", "2.100", "2.101").Replace(oneInstance))
 	given := 0
 	s.e.alone, s.e.out.giveWay = false, func() { given++ }
-	s.e.timers.set(s.inst("db"), s.inst("web").deadline.Add(reportsClear/2))
+	s.e.timers.set(s.inst("db"), s.inst("web").deadline.Add(reportClear))
 	s.fire()
 	s.got(`eth0#2: vrid 51 advertises 100
 		hold web 192.0.2.100/24`)
+	// Nor is it told that the addresses are there before who has them.
+	s.do(func() {
+		s.e.addressEvent(vip.Event{Kind: vip.Held, Owner: "web", Addresses: s.inst("web").want(true).Addresses})
+	})
+	s.got("")
 	if given != 0 || s.e.backlog(s.now) {
 		t.Errorf("it gave way %d times, and does not wait: %t", given, s.e.backlog(s.now))
 	}
@@ -344,10 +350,23 @@ func TestReportsWaitForTheNextTakeover(t *testing.T) {
 	s.got(`eth0#2: vrid 52 advertises 100
 		hold db 192.0.2.101/24
 		web: backup -> active (timeout)
+		took 0s
+		web: holds 192.0.2.100/24, announced 0.0ms after the timer
 		db: backup -> active (timeout)`)
 	if given != 1 {
 		t.Errorf("it gave way %d times in the end", given)
 	}
+}
+
+// If there is time enough before the next one they do not.
+func TestReportsBetweenTakeovers(t *testing.T) {
+	s := started(t, oneInstance+strings.NewReplacer("web", "db", "51", "52", "2.100", "2.101").Replace(oneInstance))
+	s.e.alone = false
+	s.e.timers.set(s.inst("db"), s.inst("web").deadline.Add(reportClear+2*reportTakes))
+	s.fire()
+	s.got(`eth0#2: vrid 51 advertises 100
+		hold web 192.0.2.100/24
+		web: backup -> active (timeout)`)
 }
 
 // They wait for a while at most, somebody being about to take over all the time;
@@ -364,7 +383,7 @@ func TestReportsAreNotForgotten(t *testing.T) {
 		s.e.then(func() { told++ })
 		start := s.now
 		for told == 0 && s.now.Sub(start) < time.Minute {
-			s.e.timers.set(s.inst("web"), s.now.Add(reportsClear/2))
+			s.e.timers.set(s.inst("web"), s.now.Add(reportClear))
 			s.e.flush(s.now)
 			s.wait(time.Millisecond)
 		}
