@@ -42,11 +42,14 @@ func (w *worker) lookOut() (more bool) {
 	if until == 0 {
 		return w.ordered()
 	}
+	caller := k.caller.Load()
+	able := w.stepAside(caller.CPU)
 	if w.ordered() || k.clock(time.Now()) >= until {
 		return w.ordered() // the worker was busy meanwhile
 	}
-	caller := k.caller.Load()
-	w.ease = stepAside(caller)
+	if able {
+		w.goAhead(caller.Priority - 1)
+	}
 	defer w.atEase()
 	w.rehearse()
 	for k.ordered.Load() == w.taken {
@@ -60,51 +63,87 @@ func (w *worker) lookOut() (more bool) {
 	return w.pass(time.Now())
 }
 
-// atEase ends what lookOut asked of the machine, which is for the first batch of
-// addresses alone: whatever else there is to do, others have to live as well.
-func (w *worker) atEase() {
-	if w.ease != nil {
-		w.ease()
-		w.ease = nil
+// A stand is where the worker stays while somebody may be about to give orders: on
+// its thread, and that one off the caller's CPU.
+type stand struct {
+	cpus    unix.CPUSet // that the thread had before
+	off     int         // the caller's; -1: not known yet
+	moved   bool        // the thread has fewer
+	usual   *unix.SchedAttr
+	raised  bool // it has real-time priority
+	spoiled bool // it is not as it was, and cannot be
+}
+
+// stepAside has the worker keep off a CPU until stepBack. A
+// thread that wakes up is often put on the CPU of the one that woke it, more so in
+// a virtual machine, where Linux takes an idle CPU for one that is not there; and
+// there it would wait for the very thread that waits for it, or, when thousands
+// take over one after the other, for that one to have waited for the next. It
+// reports false if the thread has to stay as it is.
+func (w *worker) stepAside(off int) bool {
+	if w.stand == nil {
+		runtime.LockOSThread()
+		s := &stand{off: -1}
+		var err error
+		if s.usual, err = unix.SchedGetAttr(0, 0); err != nil || unix.SchedGetaffinity(0, &s.cpus) != nil {
+			runtime.UnlockOSThread()
+			return false // there is nothing to go back to
+		}
+		w.stand = s
+	}
+	s := w.stand
+	if s.off == off {
+		return true
+	}
+	s.off = off
+	others := s.cpus
+	if others.Clear(off); others.Count() > 0 && unix.SchedSetaffinity(0, &others) == nil {
+		s.moved = true
+	}
+	return true
+}
+
+// stepBack ends what stepAside began.
+func (w *worker) stepBack() {
+	s := w.stand
+	if s == nil {
+		return
+	}
+	w.atEase()
+	w.stand = nil
+	if s.moved {
+		if s.cpus.Count() >= onlineCPUs() {
+			s.cpus.Fill() // so that it may use those that are added, too
+		}
+		s.spoiled = unix.SchedSetaffinity(0, &s.cpus) != nil || s.spoiled
+	}
+	if !s.spoiled { // else no other goroutine should come to this thread
+		runtime.UnlockOSThread()
 	}
 }
 
-// stepAside keeps the goroutine on its thread, and that one off the caller's CPU
-// and ahead of everything ordinary, as far as it can be had, until ease is called. A
-// thread that wakes up is often put on the CPU of the one that woke it, more so in
-// a virtual machine, where Linux takes an idle CPU for one that is not there; and
-// there it would wait for the very thread that waits for it.
-func stepAside(caller *Caller) (ease func()) {
-	runtime.LockOSThread()
-	var cpus unix.CPUSet
-	usual, err := unix.SchedGetAttr(0, 0)
-	if err != nil || unix.SchedGetaffinity(0, &cpus) != nil {
-		runtime.UnlockOSThread()
-		return nil // there is nothing to go back to
-	}
-	others, ahead := cpus, *usual
-	others.Clear(caller.CPU)
-	moved := others.Count() > 0 && unix.SchedSetaffinity(0, &others) == nil
-	ahead.Policy, ahead.Priority, ahead.Nice, ahead.Runtime = unix.SCHED_RR, uint32(caller.Priority-1), 0, 0
+// goAhead has the worker, which stepped aside, go ahead of everything ordinary, as
+// far as it can be had, until atEase.
+func (w *worker) goAhead(priority int) {
+	ahead := *w.stand.usual
+	ahead.Policy, ahead.Priority, ahead.Nice, ahead.Runtime = unix.SCHED_RR, uint32(priority), 0, 0
 	ahead.Flags |= unix.SCHED_FLAG_RESET_ON_FORK
-	raised := caller.Priority > 1 && unix.SchedSetAttr(0, &ahead, 0) == nil
-	return func() {
-		ok := true
-		if raised && unix.SchedSetAttr(0, usual, 0) != nil {
-			// Without CAP_SYS_NICE (real-time priority was within RLIMIT_RTPRIO) it
-			// is that flag that cannot be taken back.
-			usual.Flags |= unix.SCHED_FLAG_RESET_ON_FORK
-			ok = unix.SchedSetAttr(0, usual, 0) == nil
-		}
-		if moved {
-			if cpus.Count() >= onlineCPUs() {
-				cpus.Fill() // so that it may use those that are added, too
-			}
-			ok = unix.SchedSetaffinity(0, &cpus) == nil && ok
-		}
-		if ok { // else no other goroutine should come to this thread
-			runtime.UnlockOSThread()
-		}
+	w.stand.raised = priority > 0 && unix.SchedSetAttr(0, &ahead, 0) == nil
+}
+
+// atEase ends what goAhead began, which is for the first batch of
+// addresses alone: whatever else there is to do, others have to live as well.
+func (w *worker) atEase() {
+	s := w.stand
+	if s == nil || !s.raised {
+		return
+	}
+	s.raised = false
+	if unix.SchedSetAttr(0, s.usual, 0) != nil {
+		// Without CAP_SYS_NICE (real-time priority was within RLIMIT_RTPRIO) it
+		// is that flag that cannot be taken back.
+		s.usual.Flags |= unix.SCHED_FLAG_RESET_ON_FORK
+		s.spoiled = unix.SchedSetAttr(0, s.usual, 0) != nil || s.spoiled
 	}
 }
 

@@ -65,27 +65,41 @@ func TestStepAside(t *testing.T) {
 		must(t, unix.SchedGetaffinity(0, &before))
 		usual, err := unix.SchedGetAttr(0, 0)
 		must(t, err)
-		cpu := 0
-		for !before.IsSet(cpu) {
-			cpu++
+		w := newKeeper(newFakeKernel(), nil).work
+		for cpu := range 64 {
+			if !before.IsSet(cpu) {
+				continue
+			}
+			if !w.stepAside(cpu) {
+				t.Error("the thread cannot be moved")
+			}
+			must(t, unix.SchedGetaffinity(0, &during))
+			if before.Count() > 1 && (during.IsSet(cpu) || during.Count() != before.Count()-1) {
+				t.Errorf("may run on %d of %d CPUs, the caller's %t", during.Count(), before.Count(), during.IsSet(cpu))
+			}
 		}
-		ease := stepAside(&Caller{CPU: cpu, Priority: 5})
-		must(t, unix.SchedGetaffinity(0, &during))
-		attr, err := unix.SchedGetAttr(0, 0)
-		must(t, err)
-		if before.Count() > 1 && (during.IsSet(cpu) || during.Count() != before.Count()-1) {
-			t.Errorf("may run on %d of %d CPUs, the caller's %t", during.Count(), before.Count(), during.IsSet(cpu))
+		for range 2 {
+			w.goAhead(4)
+			attr, err := unix.SchedGetAttr(0, 0)
+			must(t, err)
+			switch {
+			case attr.Policy == unix.SCHED_RR && attr.Priority == 4:
+			case attr.Policy == usual.Policy && os.Getenv("VRRPD_REQUIRE_ALL") != "1":
+				t.Log("real-time priority needs CAP_SYS_NICE")
+			default:
+				t.Errorf("it runs as %+v", attr)
+			}
+			w.atEase()
+			attr, err = unix.SchedGetAttr(0, 0)
+			must(t, err)
+			if attr.Policy != usual.Policy || attr.Priority != 0 {
+				t.Errorf("at ease it runs as %+v", attr)
+			}
 		}
-		switch {
-		case attr.Policy == unix.SCHED_RR && attr.Priority == 4:
-		case attr.Policy == usual.Policy && os.Getenv("VRRPD_REQUIRE_ALL") != "1":
-			t.Log("real-time priority needs CAP_SYS_NICE")
-		default:
-			t.Errorf("it runs as %+v", attr)
-		}
-		ease()
+		w.goAhead(4)
+		w.stepBack()
 		must(t, unix.SchedGetaffinity(0, &after))
-		attr, err = unix.SchedGetAttr(0, 0)
+		attr, err := unix.SchedGetAttr(0, 0)
 		must(t, err)
 		if after.Count() != before.Count() || attr.Policy != usual.Policy || attr.Priority != 0 {
 			t.Errorf("afterwards on %v as %+v", after, attr)
@@ -123,8 +137,11 @@ func TestLookOut(t *testing.T) {
 	order := func(w Want) {
 		k.Ready(10*time.Second, Caller{Priority: 5})
 		time.AfterFunc(100*time.Millisecond, func() { k.Set("web", w) })
-		for more := k.work.lookOut(); more; {
-			more = k.work.pass(time.Now())
+		more := k.work.lookOut()
+		if k.work.stand == nil {
+			t.Error("the next order of a crowd would find it anywhere")
+		}
+		for ; more || !k.work.quietAt.IsZero(); more = k.work.round(t.Context(), more) {
 		}
 	}
 	want.Hold = true
@@ -145,7 +162,7 @@ func TestLookOut(t *testing.T) {
 	if slices.ContainsFunc(policies, func(p uint32) bool { return p != unix.SCHED_NORMAL }) || len(policies) != 2*batchLen {
 		t.Errorf("removed with policies %v", policies)
 	}
-	if k.work.ease != nil {
+	if k.work.stand != nil {
 		t.Error("the thread is kept")
 	}
 }
@@ -167,6 +184,9 @@ func TestLookOutLate(t *testing.T) {
 	if !k.work.lookOut() {
 		t.Error("there is none")
 	}
+	if s := k.work.stand; s == nil || s.raised {
+		t.Errorf("it stands aside: %+v", s)
+	}
 }
 
 // Without an order the worker stops looking when it is told to.
@@ -180,7 +200,7 @@ func TestLookOutInVain(t *testing.T) {
 	if k.work.lookOut() || time.Since(start) < 5*time.Millisecond {
 		t.Errorf("it looked for %v", time.Since(start))
 	}
-	if k.work.ease != nil {
+	if k.work.round(t.Context(), false); k.work.stand != nil {
 		t.Error("the thread is kept")
 	}
 }

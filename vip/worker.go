@@ -24,7 +24,7 @@ type worker struct {
 	changes []changed // the orders being taken; reused
 	byOrder map[*order]*duty
 	duties  []*duty // by age
-	ease    func()  // ends what lookOut asked of the machine; nil: nothing
+	stand   *stand  // what lookOut asked of the machine; nil: nothing
 	goals   []*goal
 	ours    map[place]*holding
 	// contested: several duties name an address, so whose it is may change.
@@ -159,6 +159,9 @@ func (w *worker) round(ctx context.Context, look bool) (again bool) {
 	if !again {
 		w.whenQuiet(time.Now())
 		w.attend()
+		if w.quietAt.IsZero() {
+			w.stepBack()
+		}
 	}
 	return again
 }
