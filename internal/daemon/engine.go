@@ -90,6 +90,7 @@ type engine struct {
 	sent      bool             // that is over, and what waited for it happens now
 	unsaved   bool             // the state file is to be written at the end of the turn
 	learned   bool             // … or with the next tick: forms of checksums, instance by instance
+	tookOver  vrrp.Instant     // when a backup's timer fired last
 	collected vrrp.Instant     // when it was last thought of; see collectAt
 }
 
@@ -473,6 +474,7 @@ func (e *engine) expire(now vrrp.Instant, drained bool) {
 			break
 		}
 		e.fire(now, inst)
+		e.tookOver = now
 	}
 	e.crowd = e.timers.firstOverdue() != nil
 }

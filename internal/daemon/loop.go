@@ -25,10 +25,11 @@ type loop struct {
 	priority int
 	look     func() (s netif.Snapshot, ok bool) // the interfaces as they are now, if that can be known soon
 
-	began  vrrp.Instant // the last turn
-	heard  vrrp.Instant // the last turn that had packets
-	gather bool         // the next ones are close behind
-	ticked vrrp.Instant // when the engine last looked after everything
+	began   vrrp.Instant // the last turn
+	heard   vrrp.Instant // the last turn that had packets
+	gather  bool         // the next ones are close behind
+	ticked  vrrp.Instant // when the engine last looked after everything
+	yielded vrrp.Instant // in a crowd
 
 	mu       sync.Mutex
 	requests []func(now vrrp.Instant)
@@ -201,10 +202,40 @@ func (l *loop) wait() (ready []int32, woken bool, err error) {
 
 // waitForTakeover is Wait for a moment at which addresses are to be held.
 func (l *loop) waitForTakeover(deadline int64) (ready []int32, woken bool, err error) {
-	return l.poller.WaitPrecisely(deadline,
-		func() { l.engine.out.addresses.Ready(lookOut, vip.Caller{CPU: transport.CPU(), Priority: l.priority}) },
-		func() { rehearse() })
+	ahead := func() {
+		l.engine.out.addresses.Ready(lookOut, vip.Caller{CPU: transport.CPU(), Priority: l.priority})
+	}
+	if now := vrrp.Instant(transport.Now()); now.Sub(l.engine.tookOver) < crowdPause {
+		if now.Sub(l.yielded) >= yieldAgain && vrrp.Instant(deadline).Sub(now) >= yieldTakes {
+			l.yielded = now
+			runtime.Gosched()
+		}
+		return l.poller.WaitPrecisely(deadline, crowdAwake, ahead, nil)
+	}
+	awakeFor := transport.AwakeWindow
+	if l.priority == 0 {
+		awakeFor = ordinaryAwake
+	}
+	return l.poller.WaitPrecisely(deadline, awakeFor, ahead, func() { rehearse() })
 }
+
+// ordinaryAwake is how long the loop stays awake before a takeover where it has no
+// real-time priority: on a busy machine a thread that did for longer has had its
+// share, and others run when the moment comes.
+const ordinaryAwake = 200 * time.Microsecond
+
+// Takeovers within crowdPause are those of a crowd. Between them the loop sleeps but
+// for crowdAwake: nothing has to be rehearsed, and whoever is to add their
+// addresses may have been woken on this CPU, and would wait until the last of them.
+const (
+	crowdPause = 5 * time.Millisecond
+	crowdAwake = 100 * time.Microsecond
+	// The Go runtime has a goroutine yield that has gone on for 10 ms, in the middle
+	// of whatever it does, and none of these waits ends that span. So the loop yields
+	// by itself before, when there are yieldTakes until the next takeover.
+	yieldAgain = 6 * time.Millisecond
+	yieldTakes = 300 * time.Microsecond
+)
 
 // lookOut is how long the keeper of addresses is asked to be ready for a
 // takeover: until the moment comes, and for the turn that follows.

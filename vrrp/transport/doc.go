@@ -20,7 +20,7 @@
 //	err = poller.Add(socket.FD(), 0)
 //	batch := transport.NewBatch()
 //	for {
-//		ready, woken, err := poller.WaitPrecisely(deadline, nil, nil)
+//		ready, woken, err := poller.WaitPrecisely(deadline, transport.AwakeWindow, nil, nil)
 //		for range ready {
 //			packets, more, err := socket.Receive(batch)
 //			// a datagram already queued counts before an expired timer:

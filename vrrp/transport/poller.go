@@ -37,10 +37,10 @@ const (
 	// late as it is in a virtual machine at times.
 	AheadWindow = 1600 * time.Microsecond
 
-	// spinWindow is the very last part, spent looking at the clock: a thread
-	// that sleeps needs some tens of microseconds to be woken, and in a virtual
-	// machine the interrupt that wakes it may be late by hundreds.
-	spinWindow = int64(800 * time.Microsecond)
+	// AwakeWindow is how much of a precise wait may well be spent looking at the
+	// clock: a thread that sleeps needs some tens of microseconds to be woken, and
+	// in a virtual machine the interrupt that wakes it may be late by hundreds.
+	AwakeWindow = 800 * time.Microsecond
 )
 
 // A Poller waits for descriptors to become readable, for a deadline with the
@@ -114,7 +114,7 @@ func (p *Poller) Remove(fd int) error {
 // until the next call. A deadline that has passed makes it look without
 // waiting; what is ready is reported even then.
 func (p *Poller) Wait(deadline int64) (ready []int32, woken bool, err error) {
-	return p.wait(deadline, 0, nil, nil)
+	return p.wait(deadline, 0, 0, nil, nil)
 }
 
 // WaitPrecisely is Wait for a deadline at which every microsecond counts, as
@@ -122,16 +122,17 @@ func (p *Poller) Wait(deadline int64) (ready []int32, woken bool, err error) {
 // have lent this thread's processor to another and needs up to some tenths of
 // a millisecond to return it. So the last 2.2 ms are waited in a system call
 // that keeps the processor. If nothing has happened 1.6 ms before the deadline,
-// ahead is called. The very last 0.8 ms are not slept through but spent looking
-// at the clock, after a call of awake if at least half of them are left, which
-// it must not take; what arrives in them is reported by the next call. Both functions may be nil. Every other goroutine may have to wait
+// ahead is called. The very last part, awakeFor (AwakeWindow, or less where others
+// may need this CPU in between), is not slept through but spent looking
+// at the clock, after a call of awake if at least half of it is left, which
+// it must not take; what arrives then is reported by the next call. Both functions may be nil. Every other goroutine may have to wait
 // that long too, and it costs some more system calls: for the deadlines that are
 // worth it.
-func (p *Poller) WaitPrecisely(deadline int64, ahead, awake func()) (ready []int32, woken bool, err error) {
-	return p.wait(deadline, rawWindow, ahead, awake)
+func (p *Poller) WaitPrecisely(deadline int64, awakeFor time.Duration, ahead, awake func()) (ready []int32, woken bool, err error) {
+	return p.wait(deadline, rawWindow, int64(awakeFor), ahead, awake)
 }
 
-func (p *Poller) wait(deadline, window int64, ahead, awake func()) ([]int32, bool, error) {
+func (p *Poller) wait(deadline, window, awakeFor int64, ahead, awake func()) ([]int32, bool, error) {
 	if deadline == 0 {
 		deadline = NoDeadline
 	}
@@ -151,10 +152,10 @@ func (p *Poller) wait(deadline, window int64, ahead, awake func()) ([]int32, boo
 				timeout = left
 			case ahead != nil:
 				timeout = left - int64(AheadWindow)
-			case left > spinWindow:
-				timeout = left - spinWindow
+			case left > awakeFor:
+				timeout = left - awakeFor
 			default:
-				if awake != nil && left > spinWindow/2 {
+				if awake != nil && left > awakeFor/2 {
 					awake()
 				}
 				for Now() < deadline {

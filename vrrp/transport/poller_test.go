@@ -36,7 +36,7 @@ func eachPoller(t *testing.T, test func(t *testing.T, p *Poller, wait func(int64
 				p.noPwait2 = old
 				wait := p.Wait
 				if precise {
-					wait = func(deadline int64) ([]int32, bool, error) { return p.WaitPrecisely(deadline, nil, nil) }
+					wait = func(deadline int64) ([]int32, bool, error) { return p.WaitPrecisely(deadline, AwakeWindow, nil, nil) }
 				}
 				test(t, p, wait)
 				if p.noPwait2 != old {
@@ -330,12 +330,12 @@ func TestWaitPrecisely(t *testing.T) {
 		call := func() { calls = append(calls, Now()) }
 		// On a busy machine the deadline may have passed before any of it.
 		for try := 0; len(calls) == 0 && try < 50; try++ {
-			deadline := Now() + int64(5*time.Millisecond)
-			ready, woken, err := p.WaitPrecisely(deadline, call, call)
+			deadline, awakeFor := Now()+int64(5*time.Millisecond), AwakeWindow/time.Duration(1+7*(try%2))
+			ready, woken, err := p.WaitPrecisely(deadline, awakeFor, call, call)
 			if len(ready) > 0 || woken || err != nil || Now() < deadline {
 				t.Fatalf("ready %v, woken %t, %v, %v left", ready, woken, err, time.Duration(deadline-Now()))
 			}
-			if n := len(calls); n > 2 || n > 0 && calls[0] < deadline-int64(AheadWindow) || n > 1 && calls[1] < deadline-spinWindow {
+			if n := len(calls); n > 2 || n > 0 && calls[0] < deadline-int64(AheadWindow) || n > 1 && calls[1] < deadline-int64(awakeFor) {
 				t.Errorf("old=%t: called at %v, the deadline is %d", old, calls, deadline)
 			}
 		}
@@ -344,7 +344,7 @@ func TestWaitPrecisely(t *testing.T) {
 		}
 		calls = nil
 		p.Wake()
-		if _, woken, err := p.WaitPrecisely(Now()+int64(time.Minute), call, call); !woken || err != nil || len(calls) > 0 {
+		if _, woken, err := p.WaitPrecisely(Now()+int64(time.Minute), AwakeWindow, call, call); !woken || err != nil || len(calls) > 0 {
 			t.Errorf("old=%t: woken %t, %v, after %d calls", old, woken, err, len(calls))
 		}
 	}
@@ -368,7 +368,7 @@ func TestWaitsBesideOthers(t *testing.T) {
 					runtime.GC()
 				}
 				deadline := Now() + int64(50*time.Microsecond)
-				if _, _, err := p.WaitPrecisely(deadline+int64(i%2)*rawWindow, nil, nil); err != nil || Now() < deadline {
+				if _, _, err := p.WaitPrecisely(deadline+int64(i%2)*rawWindow, AwakeWindow, nil, nil); err != nil || Now() < deadline {
 					t.Error(err, "or too early")
 					return
 				}
