@@ -29,6 +29,7 @@ type Keeper struct {
 	caller  atomic.Pointer[Caller] // who is about to give orders
 	lookout atomic.Int64           // until when they are expected (clock); 0: not
 	ordered atomic.Uint64          // serial, for whoever looks out
+	bell    bell                   // rung after it
 
 	mu      sync.Mutex
 	orders  map[string]*order // by owner
@@ -216,7 +217,10 @@ func (k *Keeper) order(o *order) {
 	k.progress()
 	k.serial++
 	o.serial = k.serial
-	defer k.ordered.Store(k.serial)
+	defer func() {
+		k.ordered.Store(k.serial)
+		k.bell.ring()
+	}()
 	if o.want.Hold {
 		o.guard.Store(o.serial)
 	} else {

@@ -22,8 +22,8 @@ type Caller struct {
 // clients wait. To wake a goroutine, and a processor that was idle, costs some
 // tenths of a millisecond. Whoever looks out keeps off the caller's CPU, if there
 // is another one, and is the next after it in real-time priority. Where the caller
-// has none, the CPU is yielded between looks, since the caller may have to share
-// it; on a busy machine others then get it as well. Ready does not wait. Where the
+// has none, and others want to run, it sleeps until the bell rings: who looks on and on
+// has had its share by the time the order comes. Ready does not wait. Where the
 // program has one processor only it does nothing: that one is the caller's.
 func (k *Keeper) Ready(patience time.Duration, by Caller) {
 	if runtime.GOMAXPROCS(0) < 2 {
@@ -52,11 +52,20 @@ func (w *worker) lookOut() (more bool) {
 	}
 	defer w.atEase()
 	w.rehearse()
-	for k.ordered.Load() == w.taken {
-		if k.clock(time.Now()) >= until {
+	sleeps := caller.Priority == 0 && busy()
+	for {
+		heard := k.bell.heard()
+		if k.ordered.Load() != w.taken {
+			break
+		}
+		left := time.Duration(until - k.clock(time.Now()))
+		if left <= 0 {
 			return false
 		}
-		if caller.Priority == 0 {
+		switch {
+		case sleeps:
+			k.bell.wait(heard, left)
+		case caller.Priority == 0:
 			_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) // there are no errors
 		}
 	}
@@ -66,13 +75,19 @@ func (w *worker) lookOut() (more bool) {
 // A stand is where the worker stays while somebody may be about to give orders: on
 // its thread, and that one off the caller's CPU.
 type stand struct {
-	cpus    unix.CPUSet // that the thread had before
-	off     int         // the caller's; -1: not known yet
-	moved   bool        // the thread has fewer
-	usual   *unix.SchedAttr
-	raised  bool // it has real-time priority
-	spoiled bool // it is not as it was, and cannot be
+	cpus    unix.CPUSet    // that the thread had before
+	usual   unix.SchedAttr // likewise, how it ran
+	easy    unix.SchedAttr // how it runs here, but for goAhead
+	off     int            // the caller's CPU; -1: not known yet
+	moved   bool           // the thread has fewer
+	raised  bool           // it has real-time priority
+	spoiled bool           // it is not as it was, and cannot be
 }
+
+// shortSlice is what the worker asks for meanwhile (sched(7)): thousands of lines
+// are written to the log beside thousands of takeovers, and the other goroutine
+// would have the CPU for the usual 3 ms at a time.
+const shortSlice = 100 * time.Microsecond
 
 // stepAside has the worker keep off a CPU until stepBack. A
 // thread that wakes up is often put on the CPU of the one that woke it, more so in
@@ -81,15 +96,8 @@ type stand struct {
 // take over one after the other, for that one to have waited for the next. It
 // reports false if the thread has to stay as it is.
 func (w *worker) stepAside(off int) bool {
-	if w.stand == nil {
-		runtime.LockOSThread()
-		s := &stand{off: -1}
-		var err error
-		if s.usual, err = unix.SchedGetAttr(0, 0); err != nil || unix.SchedGetaffinity(0, &s.cpus) != nil {
-			runtime.UnlockOSThread()
-			return false // there is nothing to go back to
-		}
-		w.stand = s
+	if w.stand == nil && !w.takeStand() {
+		return false
 	}
 	s := w.stand
 	if s.off == off {
@@ -103,14 +111,44 @@ func (w *worker) stepAside(off int) bool {
 	return true
 }
 
+// takeStand keeps the goroutine on its thread, if there is a way back.
+func (w *worker) takeStand() bool {
+	runtime.LockOSThread()
+	s := &stand{off: -1}
+	usual, err := unix.SchedGetAttr(0, 0)
+	if err != nil || unix.SchedGetaffinity(0, &s.cpus) != nil {
+		runtime.UnlockOSThread()
+		return false
+	}
+	w.stand, s.usual, s.easy = s, *usual, *usual
+	if usual.Policy == unix.SCHED_NORMAL {
+		s.easy.Runtime = uint64(shortSlice)
+		s.run(s.easy)
+	}
+	return true
+}
+
+// run has the thread run in a way that it may always ask for.
+func (s *stand) run(as unix.SchedAttr) {
+	if unix.SchedSetAttr(0, &as, 0) == nil {
+		return
+	}
+	// Without CAP_SYS_NICE (real-time priority was within RLIMIT_RTPRIO) it is that
+	// flag of goAhead that cannot be taken back.
+	s.usual.Flags |= unix.SCHED_FLAG_RESET_ON_FORK
+	s.easy.Flags |= unix.SCHED_FLAG_RESET_ON_FORK
+	as.Flags |= unix.SCHED_FLAG_RESET_ON_FORK
+	s.spoiled = unix.SchedSetAttr(0, &as, 0) != nil
+}
+
 // stepBack ends what stepAside began.
 func (w *worker) stepBack() {
 	s := w.stand
 	if s == nil {
 		return
 	}
-	w.atEase()
 	w.stand = nil
+	s.run(s.usual)
 	if s.moved {
 		if s.cpus.Count() >= onlineCPUs() {
 			s.cpus.Fill() // so that it may use those that are added, too
@@ -125,7 +163,7 @@ func (w *worker) stepBack() {
 // goAhead has the worker, which stepped aside, go ahead of everything ordinary, as
 // far as it can be had, until atEase.
 func (w *worker) goAhead(priority int) {
-	ahead := *w.stand.usual
+	ahead := w.stand.usual
 	ahead.Policy, ahead.Priority, ahead.Nice, ahead.Runtime = unix.SCHED_RR, uint32(priority), 0, 0
 	ahead.Flags |= unix.SCHED_FLAG_RESET_ON_FORK
 	w.stand.raised = priority > 0 && unix.SchedSetAttr(0, &ahead, 0) == nil
@@ -134,17 +172,24 @@ func (w *worker) goAhead(priority int) {
 // atEase ends what goAhead began, which is for the first batch of
 // addresses alone: whatever else there is to do, others have to live as well.
 func (w *worker) atEase() {
-	s := w.stand
-	if s == nil || !s.raised {
-		return
+	if s := w.stand; s != nil && s.raised {
+		s.raised = false
+		s.run(s.easy)
 	}
-	s.raised = false
-	if unix.SchedSetAttr(0, s.usual, 0) != nil {
-		// Without CAP_SYS_NICE (real-time priority was within RLIMIT_RTPRIO) it
-		// is that flag that cannot be taken back.
-		s.usual.Flags |= unix.SCHED_FLAG_RESET_ON_FORK
-		s.spoiled = unix.SchedSetAttr(0, s.usual, 0) != nil || s.spoiled
+}
+
+// busy reports whether more threads want to run than there are CPUs, this one included;
+// also if that is not known. The file reads like "0.20 0.18 0.12 1/80 11206"
+// (proc_loadavg(5)).
+func busy() bool {
+	load, err := os.ReadFile("/proc/loadavg")
+	fields := strings.Fields(string(load))
+	if err != nil || len(fields) < 4 {
+		return true
 	}
+	running, _, _ := strings.Cut(fields[3], "/")
+	n, err := strconv.Atoi(running)
+	return err != nil || n > runtime.NumCPU()
 }
 
 // onlineCPUs counts the CPUs that the kernel uses; more than there can be, if

@@ -2,6 +2,7 @@ package vip
 
 import (
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"testing"
@@ -92,7 +93,7 @@ func TestStepAside(t *testing.T) {
 			w.atEase()
 			attr, err = unix.SchedGetAttr(0, 0)
 			must(t, err)
-			if attr.Policy != usual.Policy || attr.Priority != 0 {
+			if attr.Policy != usual.Policy || attr.Priority != 0 || attr.Runtime != uint64(shortSlice) && attr.Runtime != usual.Runtime {
 				t.Errorf("at ease it runs as %+v", attr)
 			}
 		}
@@ -101,7 +102,7 @@ func TestStepAside(t *testing.T) {
 		must(t, unix.SchedGetaffinity(0, &after))
 		attr, err := unix.SchedGetAttr(0, 0)
 		must(t, err)
-		if after.Count() != before.Count() || attr.Policy != usual.Policy || attr.Priority != 0 {
+		if after.Count() != before.Count() || attr.Policy != usual.Policy || attr.Priority != 0 || attr.Runtime != usual.Runtime {
 			t.Errorf("afterwards on %v as %+v", after, attr)
 		}
 	}()
@@ -202,5 +203,19 @@ func TestLookOutInVain(t *testing.T) {
 	}
 	if k.work.round(t.Context(), false); k.work.stand != nil {
 		t.Error("the thread is kept")
+	}
+}
+
+// A machine is busy when more wants to run than there are CPUs.
+func TestBusy(t *testing.T) {
+	for range runtime.NumCPU() + 1 {
+		spin := exec.CommandContext(t.Context(), "sh", "-c", "while :; do :; done")
+		must(t, spin.Start())
+		t.Cleanup(func() { _ = spin.Wait() }) // killed with the context
+	}
+	for deadline := time.Now().Add(10 * time.Second); !busy(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it is idle")
+		}
 	}
 }
