@@ -134,10 +134,13 @@ func (w *worker) applyAll(ops []op) []error {
 }
 
 // ensurePromote makes the kernel keep secondaries when their primary goes. It
-// tries once per interface: whoever clears the switch later has a reason, and
+// looks once per interface: whoever clears the switch later has a reason, and
 // rescue takes over.
 func (w *worker) ensurePromote(l *link) {
-	if _, tried := w.promoted[l.index]; tried || l.promote {
+	if _, tried := w.promoted[l.index]; tried {
+		return
+	}
+	if w.promoted[l.index] = false; l.promote {
 		return
 	}
 	err := w.kernel.setPromote(l.index, true)

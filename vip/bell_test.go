@@ -5,29 +5,35 @@ import (
 	"time"
 )
 
-// Who waits is woken by the bell, whether it is rung before or after, and by
-// nothing else before its time.
+// Who waits is woken by the bell, whether it is rung before or meanwhile, and
+// otherwise when time is up.
 func TestBell(t *testing.T) {
 	var b bell
-	heard := b.heard()
-	if start := time.Now(); true {
-		for time.Since(start) < 20*time.Millisecond {
-			b.wait(heard, 20*time.Millisecond-time.Since(start)) // it may return early
-		}
-		if took := time.Since(start); b.heard() != heard {
-			t.Errorf("rung by nobody, after %v", took)
-		}
+	heard, start := b.heard(), time.Now()
+	const d = 20 * time.Millisecond
+	for left := d; left > 0; left = d - time.Since(start) { // it may return early
+		b.wait(heard, left)
+	}
+	if took := time.Since(start); took > 30*time.Second {
+		t.Errorf("rung by nobody: it waited for %v", took)
 	}
 	b.ring()
-	start := time.Now()
+	start = time.Now()
 	b.wait(heard, time.Minute)
+	if took := time.Since(start); took > 30*time.Second {
+		t.Errorf("rung before: it waited for %v", took)
+	}
 	rung := b.heard()
-	time.AfterFunc(20*time.Millisecond, b.ring)
+	if rung == heard {
+		t.Error("it was not rung")
+	}
+	start = time.Now()
+	time.AfterFunc(d, b.ring)
 	for b.heard() == rung && time.Since(start) < 30*time.Second {
 		b.wait(rung, time.Minute)
 	}
-	if took := time.Since(start); took > 30*time.Second {
-		t.Errorf("it waited for %v", took)
+	if took := time.Since(start); took < d || took > 30*time.Second {
+		t.Errorf("rung meanwhile: it waited for %v", took)
 	}
 	if b.waiting.Load() {
 		t.Error("somebody waits still")

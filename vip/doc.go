@@ -52,8 +52,8 @@
 //
 // # Claims
 //
-// While addresses are held or linger the Keeper listens for other stations that
-// say they have them: any ARP packet with the address as its sender's, any
+// While addresses are held (from some milliseconds after a takeover on) or linger
+// the Keeper listens for other stations that say they have them: any ARP packet with the address as its sender's, any
 // neighbour advertisement for it that names a hardware address, unless that
 // belongs to an interface of this host. During a linger that is the successor,
 // and the linger soon ends. While holding it is a conflict, unless it turns out

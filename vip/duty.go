@@ -245,7 +245,7 @@ func (w *worker) setGoals(now time.Time) {
 		if listed[k] {
 			continue
 		}
-		g.hold = false
+		g.hold, g.view = false, nil
 		g.show(nil)
 	}
 	if fresh || len(w.goals) != len(known) {

@@ -27,7 +27,7 @@ func (w *worker) whenQuiet(now time.Time) {
 	w.quietAt, w.quietBy = time.Time{}, time.Time{}
 	// It is removing that needs this.
 	for _, g := range w.goals {
-		if g.hold && g.installed && g.addr.Prefix.Addr().Is4() {
+		if g.hold && g.ours != nil && !g.ours.gone && g.addr.Prefix.Addr().Is4() {
 			w.ensurePromote(g.link)
 		}
 	}

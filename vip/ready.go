@@ -80,6 +80,7 @@ type stand struct {
 	easy    unix.SchedAttr // how it runs here, but for goAhead
 	off     int            // the caller's CPU; -1: not known yet
 	moved   bool           // the thread has fewer
+	altered bool           // it runs, or ran, in another way than usual
 	raised  bool           // it has real-time priority
 	spoiled bool           // it is not as it was, and cannot be
 }
@@ -123,12 +124,14 @@ func (w *worker) takeStand() bool {
 	w.stand, s.usual, s.easy = s, *usual, *usual
 	if usual.Policy == unix.SCHED_NORMAL {
 		s.easy.Runtime = uint64(shortSlice)
-		s.run(s.easy)
+		if s.altered = unix.SchedSetAttr(0, &s.easy, 0) == nil; !s.altered {
+			s.easy = *usual
+		}
 	}
 	return true
 }
 
-// run has the thread run in a way that it may always ask for.
+// run has the thread run as before, or as it asked for before.
 func (s *stand) run(as unix.SchedAttr) {
 	if unix.SchedSetAttr(0, &as, 0) == nil {
 		return
@@ -148,7 +151,9 @@ func (w *worker) stepBack() {
 		return
 	}
 	w.stand = nil
-	s.run(s.usual)
+	if s.altered {
+		s.run(s.usual)
+	}
 	if s.moved {
 		if s.cpus.Count() >= onlineCPUs() {
 			s.cpus.Fill() // so that it may use those that are added, too
@@ -166,7 +171,9 @@ func (w *worker) goAhead(priority int) {
 	ahead := w.stand.usual
 	ahead.Policy, ahead.Priority, ahead.Nice, ahead.Runtime = unix.SCHED_RR, uint32(priority), 0, 0
 	ahead.Flags |= unix.SCHED_FLAG_RESET_ON_FORK
-	w.stand.raised = priority > 0 && unix.SchedSetAttr(0, &ahead, 0) == nil
+	if s := w.stand; priority > 0 && unix.SchedSetAttr(0, &ahead, 0) == nil {
+		s.raised, s.altered = true, true
+	}
 }
 
 // atEase ends what goAhead began, which is for the first batch of
@@ -183,13 +190,18 @@ func (w *worker) atEase() {
 // (proc_loadavg(5)).
 func busy() bool {
 	load, err := os.ReadFile("/proc/loadavg")
-	fields := strings.Fields(string(load))
-	if err != nil || len(fields) < 4 {
-		return true
+	n, ok := runnable(string(load))
+	return err != nil || !ok || n > runtime.NumCPU()
+}
+
+func runnable(load string) (n int, ok bool) {
+	fields := strings.Fields(load)
+	if len(fields) < 4 {
+		return 0, false
 	}
 	running, _, _ := strings.Cut(fields[3], "/")
 	n, err := strconv.Atoi(running)
-	return err != nil || n > runtime.NumCPU()
+	return n, err == nil
 }
 
 // onlineCPUs counts the CPUs that the kernel uses; more than there can be, if

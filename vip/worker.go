@@ -112,6 +112,7 @@ func newWorker(k *Keeper, report func(Event)) *worker {
 func (w *worker) run(ctx context.Context, watched <-chan error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	defer w.stepBack()
 	look := true
 	for {
 		look = w.round(ctx, look)
@@ -278,6 +279,9 @@ func (w *worker) compareLinks(before *view, bounced map[int]bool, overrun bool, 
 		same := a != nil && a.index == b.index
 		if !same || a.up != b.up {
 			g.pace = pace{}
+		}
+		if !same || !bytes.Equal(a.mac, b.mac) {
+			w.quietBy = now // whose claims are our own has changed
 		}
 		unheard := !same || !a.announces() || bounced[b.index] || overrun || !bytes.Equal(a.mac, b.mac)
 		if g.hold && g.installed && b.announces() && unheard {

@@ -12,11 +12,14 @@ import (
 
 // addressEvent takes news of the addresses, after what is still to be told of the
 // instance itself.
-func (e *engine) addressEvent(ev vip.Event) { e.then(func() { e.addressNews(ev) }) }
-
-func (e *engine) addressNews(ev vip.Event) {
-	n := addressNote(ev)
+func (e *engine) addressEvent(ev vip.Event) {
 	inst := e.named(ev.Owner)
+	e.then(func() { e.addressNews(inst, ev) })
+}
+
+// addressNews tells of an instance's addresses; nil: nobody's any more.
+func (e *engine) addressNews(inst *instance, ev vip.Event) {
+	n := addressNote(ev)
 	if inst != nil && inst.ear != nil {
 		inst.ear.addresses(inst.cfg.Name, &ev)
 	}

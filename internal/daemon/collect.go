@@ -3,6 +3,7 @@ package daemon
 import (
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"time"
 
 	"vrrpd/vrrp"
@@ -18,6 +19,8 @@ const (
 	// collectEarly is how long before a takeover that is: what a collection takes
 	// with thousands of routers, a few times over.
 	collectEarly = 60 * time.Millisecond
+	// collectTakes is what one takes at least: with less time it would be in the way.
+	collectTakes = 5 * time.Millisecond
 	// collectAgain is how long there is none after that.
 	collectAgain = time.Second
 	// roomier is how many times as much garbage as usual there may be meanwhile.
@@ -32,30 +35,39 @@ func (e *engine) collectAt() (vrrp.Instant, bool) {
 		return 0, false
 	}
 	inst := e.timers.first()
-	if inst == nil || inst.router.State() != vrrp.Backup || inst.deadline < e.collected.Add(collectAgain) {
+	if inst == nil || inst.router.State() != vrrp.Backup || inst.deadline < e.collectNext {
 		return 0, false
 	}
 	return inst.deadline.Add(-min(collectEarly, inst.router.ActiveInterval()*3/2)), true
 }
 
-// collectDue has garbage collected, if it is time and there is a crowd.
+// collectDue has garbage collected, if it is time, there is a crowd, and it will be
+// over before that takes over: who leaves on purpose gives no such notice.
 func (e *engine) collectDue(now vrrp.Instant) {
 	at, ok := e.collectAt()
 	if !ok || at > now {
 		return
 	}
-	e.collected = now
-	if first := e.timers.first(); e.timers.due(first.deadline.Add(first.router.ActiveInterval())) >= crowdFrom {
-		e.out.collect()
+	first := e.timers.first()
+	e.collectNext = first.deadline + 1 // the next one is looked at anew
+	if first.deadline.Sub(now) < collectTakes || e.timers.due(first.deadline.Add(first.router.ActiveInterval())) < crowdFrom {
+		return
 	}
+	e.collectNext = now.Add(collectAgain)
+	e.out.collect()
 }
 
 // collectAhead collects garbage, and has the collector leave more room until
 // the crowd has taken over.
 func collectAhead() {
-	usual := debug.SetGCPercent(-1)
-	room := usual * roomier // none at all, if the collector is off
-	debug.SetGCPercent(room)
+	collector := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(collector)
+	percent := int(collector[0].Value.Uint64())
+	if percent < 0 {
+		return // it is off
+	}
+	room := percent * roomier
+	usual := debug.SetGCPercent(room)
 	runtime.GC()
 	time.Sleep(collectAgain / 2)
 	if other := debug.SetGCPercent(usual); other != room {

@@ -83,7 +83,7 @@ func TestCollectsForACrowdAlone(t *testing.T) {
 	s.now = at
 	s.e.collectDue(s.now)
 	s.got("")
-	if _, ok := s.e.collectAt(); ok {
+	if again, ok := s.e.collectAt(); ok && again <= at {
 		t.Error("counted again")
 	}
 	// An active router is no backup.
@@ -93,6 +93,46 @@ func TestCollectsForACrowdAlone(t *testing.T) {
 	}
 	if _, ok := s.e.collectAt(); ok {
 		t.Error("for active routers")
+	}
+}
+
+// A few that are about to take over, of a shorter interval or not, do not keep it
+// from a crowd that is next.
+func TestFewDoNotHideACrowd(t *testing.T) {
+	few := strings.NewReplacer("[instance.i", "[instance.few", "100ms", "10ms", `"eth0"`, `"eth1"`).Replace(backups(3, 100*time.Millisecond))
+	s := started(t, backups(crowdFrom, 100*time.Millisecond)+few)
+	s.hearAll(1, crowdFrom, 100*time.Millisecond)
+	collected := false
+	for start := s.now; s.now.Sub(start) < time.Second && !collected; s.wait(time.Millisecond) {
+		s.do(func() { s.e.expire(s.now, true) })
+		for _, inst := range s.e.instances[crowdFrom:] {
+			if inst.router.State() == vrrp.Active {
+				s.e.timers.stop(inst) // as if it were planned
+			}
+		}
+		s.e.collectDue(s.now)
+		collected = slices.Contains(s.lines, "collect")
+	}
+	for _, inst := range s.e.instances {
+		if active, few := inst.router.State() == vrrp.Active, strings.HasPrefix(inst.cfg.Name, "few"); active != few {
+			t.Errorf("%s is %s", inst.cfg.Name, inst.router.State())
+		}
+	}
+	if !collected {
+		t.Error("nothing was collected")
+	}
+}
+
+// Who leaves on purpose leaves no time: a collection would only be in the way.
+func TestCollectsNotWhenItIsLate(t *testing.T) {
+	s := started(t, backups(crowdFrom, 100*time.Millisecond))
+	s.hearAll(1, crowdFrom, 100*time.Millisecond)
+	at, _, _ := s.e.next()
+	s.now = at.Add(-collectTakes + 1)
+	for range 3 {
+		s.e.collectDue(s.now)
+		s.got("")
+		s.wait(collectTakes / 4)
 	}
 }
 

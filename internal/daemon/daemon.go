@@ -77,6 +77,8 @@ type Daemon struct {
 	warnings []string // what status should always say
 	stopping bool
 
+	collecting atomic.Bool // garbage, see collectAhead
+
 	ctx    context.Context // until the daemon stops
 	cancel context.CancelFunc
 
@@ -182,7 +184,15 @@ func (d *Daemon) open() error {
 			time.AfterFunc(after, func() { d.loop.do(do) })
 		},
 		readBonds: func() { d.bonds.watcher.Refresh() },
-		collect:   func() { go collectAhead() },
+		collect: func() {
+			if !d.collecting.CompareAndSwap(false, true) {
+				return
+			}
+			go func() {
+				defer d.collecting.Store(false)
+				collectAhead()
+			}()
+		},
 		giveWay: func() {
 			if err := poller.Pause(headStart, transport.NoDeadline); err != nil {
 				d.say(levelWarn, kindWarning, err.Error())

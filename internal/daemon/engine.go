@@ -79,19 +79,19 @@ type engine struct {
 	crowd     bool // more backups are to take over than one turn has room for
 	stalled   bool // the loop was frozen, and what arrived meanwhile is not all read yet
 
-	packets   int              // read so far
-	batch     *transport.Batch // nil: nothing was read yet
-	advert    vrrp.Advert      // the one being decoded, reused
-	dirty     []*port          // to be flushed
-	orders    []func()         // to the keeper of addresses, that wait for the flush
-	urgent    bool             // among them are addresses to be held
-	after     []func()         // reports, that wait for the orders
-	heldSince vrrp.Instant     // they wait for a takeover; 0: they do not
-	sent      bool             // that is over, and what waited for it happens now
-	unsaved   bool             // the state file is to be written at the end of the turn
-	learned   bool             // … or with the next tick: forms of checksums, instance by instance
-	tookOver  vrrp.Instant     // when a backup's timer fired last
-	collected vrrp.Instant     // when it was last thought of; see collectAt
+	packets     int              // read so far
+	batch       *transport.Batch // nil: nothing was read yet
+	advert      vrrp.Advert      // the one being decoded, reused
+	dirty       []*port          // to be flushed
+	orders      []func()         // to the keeper of addresses, that wait for the flush
+	urgent      bool             // among them are addresses to be held
+	after       []func()         // reports, that wait for the orders
+	heldSince   vrrp.Instant     // they wait for a takeover; 0: they do not
+	sent        bool             // that is over, and what waited for it happens now
+	unsaved     bool             // the state file is to be written at the end of the turn
+	learned     bool             // … or with the next tick: forms of checksums, instance by instance
+	tookOver    vrrp.Instant     // when a backup's timer fired last
+	collectNext vrrp.Instant     // takeovers before that are no reason to collect garbage; see collectAt
 }
 
 // A group is a sync group and its name.

@@ -122,10 +122,10 @@ func (p *Poller) Wait(deadline int64) (ready []int32, woken bool, err error) {
 // have lent this thread's processor to another and needs up to some tenths of
 // a millisecond to return it. So the last 2.2 ms are waited in a system call
 // that keeps the processor. If nothing has happened 1.6 ms before the deadline,
-// ahead is called. The very last part, awakeFor (AwakeWindow, or less where others
-// may need this CPU in between), is not slept through but spent looking
-// at the clock, after a call of awake if at least half of it is left, which
-// it must not take; what arrives then is reported by the next call. Both functions may be nil. Every other goroutine may have to wait
+// ahead is called; 0.8 ms before it (AwakeWindow) awake is, if at least half of that
+// is left, which it must not take. The very last part, awakeFor (at most AwakeWindow; less
+// where others may need this CPU), is not slept through but spent looking
+// at the clock; what arrives then is reported by the next call. Both functions may be nil. Every other goroutine may have to wait
 // that long too, and it costs some more system calls: for the deadlines that are
 // worth it.
 func (p *Poller) WaitPrecisely(deadline int64, awakeFor time.Duration, ahead, awake func()) (ready []int32, woken bool, err error) {
@@ -152,12 +152,17 @@ func (p *Poller) wait(deadline, window, awakeFor int64, ahead, awake func()) ([]
 				timeout = left
 			case ahead != nil:
 				timeout = left - int64(AheadWindow)
+			case awake != nil && left > int64(AwakeWindow):
+				timeout = left - int64(AwakeWindow)
+			case awake != nil:
+				if left > int64(AwakeWindow)/2 {
+					awake()
+				}
+				awake = nil
+				continue
 			case left > awakeFor:
 				timeout = left - awakeFor
 			default:
-				if awake != nil && left > awakeFor/2 {
-					awake()
-				}
 				for Now() < deadline {
 				}
 				return nil, false, nil

@@ -323,31 +323,53 @@ func TestPause(t *testing.T) {
 // What is to be done ahead of the deadline is done once, in the order promised,
 // and none of it if something happens first.
 func TestWaitPrecisely(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	for _, old := range []bool{false, true} {
-		p := newPoller(t)
-		p.noPwait2 = old
-		var calls []int64
-		call := func() { calls = append(calls, Now()) }
-		// On a busy machine the deadline may have passed before any of it.
-		for try := 0; len(calls) == 0 && try < 50; try++ {
-			deadline, awakeFor := Now()+int64(5*time.Millisecond), AwakeWindow/time.Duration(1+7*(try%2))
-			ready, woken, err := p.WaitPrecisely(deadline, awakeFor, call, call)
-			if len(ready) > 0 || woken || err != nil || Now() < deadline {
-				t.Fatalf("ready %v, woken %t, %v, %v left", ready, woken, err, time.Duration(deadline-Now()))
+		for _, awakeFor := range []time.Duration{AwakeWindow, AwakeWindow / 8} {
+			p := newPoller(t)
+			p.noPwait2 = old
+			var calls []int64
+			call := func() { calls = append(calls, Now()) }
+			called, least := false, time.Hour
+			// On a busy machine the deadline may have passed before any of it.
+			for try := 0; try < 50 && (try < 5 || !called || least > AwakeWindow/2 && awakeFor < AwakeWindow/2); try++ {
+				calls = nil
+				deadline, before := Now()+int64(5*time.Millisecond), threadTime(t)
+				ready, woken, err := p.WaitPrecisely(deadline, awakeFor, call, call)
+				if len(ready) > 0 || woken || err != nil || Now() < deadline {
+					t.Fatalf("ready %v, woken %t, %v, %v left", ready, woken, err, time.Duration(deadline-Now()))
+				}
+				if n := len(calls); n > 2 || n > 0 && calls[0] < deadline-int64(AheadWindow) || n > 1 && calls[1] < deadline-int64(AwakeWindow) {
+					t.Errorf("old=%t: called at %v, the deadline is %d", old, calls, deadline)
+				}
+				called, least = called || len(calls) > 0, min(least, threadTime(t)-before)
 			}
-			if n := len(calls); n > 2 || n > 0 && calls[0] < deadline-int64(AheadWindow) || n > 1 && calls[1] < deadline-int64(awakeFor) {
-				t.Errorf("old=%t: called at %v, the deadline is %d", old, calls, deadline)
+			switch {
+			case !called:
+				t.Errorf("old=%t: nothing was called", old)
+			case awakeFor < AwakeWindow/2 && least > AwakeWindow/2:
+				t.Errorf("old=%t: awake for %v at least, want %v", old, least, awakeFor)
+			case awakeFor == AwakeWindow && least < AwakeWindow/20:
+				t.Errorf("old=%t: awake for %v only", old, least)
 			}
-		}
-		if len(calls) == 0 {
-			t.Errorf("old=%t: nothing was called", old)
-		}
-		calls = nil
-		p.Wake()
-		if _, woken, err := p.WaitPrecisely(Now()+int64(time.Minute), AwakeWindow, call, call); !woken || err != nil || len(calls) > 0 {
-			t.Errorf("old=%t: woken %t, %v, after %d calls", old, woken, err, len(calls))
+			calls = nil
+			p.Wake()
+			if _, woken, err := p.WaitPrecisely(Now()+int64(time.Minute), awakeFor, call, call); !woken || err != nil || len(calls) > 0 {
+				t.Errorf("old=%t: woken %t, %v, after %d calls", old, woken, err, len(calls))
+			}
 		}
 	}
+}
+
+// threadTime is how much of a CPU the thread has used.
+func threadTime(t *testing.T) time.Duration {
+	t.Helper()
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(ts.Nano())
 }
 
 // Many waits on many threads, with the collector at work: the runtime gets its
