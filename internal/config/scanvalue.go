@@ -2,8 +2,10 @@ package config
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -175,9 +177,9 @@ func (s *scanner) unclosed(start int, kind, bracket string) *fault {
 }
 
 var (
-	assignmentLine = regexp.MustCompile(`\A(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')(?:[ \t]*\.[ \t]*(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*'))*[ \t]*=`)
-	headerLine     = regexp.MustCompile(`\A\[\[?[ \t]*[A-Za-z_][A-Za-z0-9_-]*(?:[ \t]*\.[ \t]*(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*'))*[ \t]*\]\]?[ \t]*\r?(?:#|\n|\z)`)
-	keywordLine    = regexp.MustCompile(`\A\[\[?[ \t]*(?:true|false|inf|nan)[ \t]*\]`)
+	assignmentLine = lazily(`\A(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')(?:[ \t]*\.[ \t]*(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*'))*[ \t]*=`)
+	headerLine     = lazily(`\A\[\[?[ \t]*[A-Za-z_][A-Za-z0-9_-]*(?:[ \t]*\.[ \t]*(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*'))*[ \t]*\]\]?[ \t]*\r?(?:#|\n|\z)`)
+	keywordLine    = lazily(`\A\[\[?[ \t]*(?:true|false|inf|nan)[ \t]*\]`)
 )
 
 // newStatement reports whether a line begins here that cannot be the element
@@ -188,7 +190,7 @@ func (s *scanner) newStatement() bool {
 		return false
 	}
 	rest := s.src[s.pos:s.lineEnd(s.pos)]
-	return assignmentLine.MatchString(rest) || headerLine.MatchString(rest) && !keywordLine.MatchString(rest)
+	return assignmentLine().MatchString(rest) || headerLine().MatchString(rest) && !keywordLine().MatchString(rest)
 }
 
 // recover moves behind a faulty statement: to the end of the line on which all
@@ -221,12 +223,13 @@ func (s *scanner) recover() {
 	s.pos = min(s.pos, len(s.src))
 }
 
-var (
-	notTOML   = regexp.MustCompile(`\A(?:[^0-9+-].*|[0-9.]+(?:ns|us|µs|ms|s|m|h)|[0-9]+\.[0-9]+\.[0-9.]+(?:/[0-9]+)?|[0-9a-fA-F:]*::[0-9a-fA-F:]*(?:/[0-9]+)?)\z`)
-	wellKnown = regexp.MustCompile(`\A(?:true|false|inf|nan)\z`)
-	truthy    = regexp.MustCompile(`(?i)\A(?:true|yes|on)\z`)
-	falsy     = regexp.MustCompile(`(?i)\A(?:false|no|off)\z`)
-)
+var notTOML = lazily(`\A(?:[^0-9+-].*|[0-9.]+(?:ns|us|µs|ms|s|m|h)|[0-9]+\.[0-9]+\.[0-9.]+(?:/[0-9]+)?|[0-9a-fA-F:]*::[0-9a-fA-F:]*(?:/[0-9]+)?)\z`)
+
+// lazily compiles an expression when it is needed, which for most files is never:
+// a start would wait for all of them.
+func lazily(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
 
 // bare reads a number, boolean or date: all that has no brackets or quotes.
 func (s *scanner) bare() *fault {
@@ -242,7 +245,11 @@ func (s *scanner) bare() *fault {
 	if strings.Trim(text, "0123456789") == "" {
 		return nil // as most are
 	}
-	if notTOML.MatchString(text) && !wellKnown.MatchString(text) {
+	switch text {
+	case "true", "false", "inf", "nan":
+		return nil
+	}
+	if notTOML().MatchString(text) {
 		what, instead := short(text)+" is not in quotes", literal(text)
 		if instead == "true" || instead == "false" {
 			what = short(text) + " is not a TOML value"
@@ -256,15 +263,20 @@ func (s *scanner) bare() *fault {
 func literal(text string) string {
 	text = strings.TrimSpace(text)
 	switch {
-	case truthy.MatchString(text):
+	case anyFold(text, "true", "yes", "on"):
 		return "true"
-	case falsy.MatchString(text):
+	case anyFold(text, "false", "no", "off"):
 		return "false"
 	}
 	if _, err := strconv.Atoi(text); err == nil || strings.ContainsAny(text, "\"'[]{}=") {
 		return short(text)
 	}
 	return strconv.Quote(short(text))
+}
+
+// anyFold reports whether a text is one of some words, in whatever case.
+func anyFold(text string, words ...string) bool {
+	return slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(text, w) })
 }
 
 // short cuts a text from the file to what fits in a message.

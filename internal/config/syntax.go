@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -45,7 +44,7 @@ func (s *source) damagedIn(path []string) bool {
 	})
 }
 
-var keepalivedBlock = regexp.MustCompile(`(?m)^[ \t]*(?:vrrp_instance|vrrp_script|vrrp_sync_group|global_defs)\b[^=\n]*\{`)
+var keepalivedBlock = lazily(`(?m)^[ \t]*(?:vrrp_instance|vrrp_script|vrrp_sync_group|global_defs)\b[^=\n]*\{`)
 
 // keepalived is where a block of keepalived's language begins, -1 if there is
 // none. A plain search tells most files from one much sooner than the
@@ -54,7 +53,7 @@ func keepalived(text string) int {
 	if !strings.Contains(text, "vrrp_") && !strings.Contains(text, "global_defs") {
 		return -1
 	}
-	at := keepalivedBlock.FindStringIndex(text)
+	at := keepalivedBlock().FindStringIndex(text)
 	if at == nil {
 		return -1
 	}

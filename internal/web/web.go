@@ -11,6 +11,7 @@ import (
 	"html/template"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"vrrpd/internal/control"
@@ -34,7 +35,8 @@ var pageCSS string
 var pageJS string
 
 var (
-	pageTemplate = template.Must(template.New("page").Parse(pageHTML))
+	// Parsed when the first page is asked for: a start would wait for it.
+	pageTemplate = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageHTML)) })
 	policy       = fmt.Sprintf("default-src 'none'; style-src %s; script-src %s; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 		sourceHash(pageCSS), sourceHash(pageJS))
 )
@@ -72,7 +74,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		code = http.StatusServiceUnavailable
 	}
 	var body bytes.Buffer
-	if err := pageTemplate.Execute(&body, newPage(s, err, h.now())); err != nil {
+	if err := pageTemplate().Execute(&body, newPage(s, err, h.now())); err != nil {
 		http.Error(w, "status page: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
