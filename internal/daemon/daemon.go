@@ -72,6 +72,8 @@ type Daemon struct {
 	state    *stateWriter
 	beats    *beats.Page
 
+	privileges privileges // the loop's until it has begun, then the daemon's
+
 	mu       sync.Mutex // reloads, and the plan
 	plan     *config.Plan
 	warnings []string // what status should always say
@@ -204,7 +206,7 @@ func (d *Daemon) open() error {
 	})
 	d.loop = newLoop(d.engine, poller, d.opts.Observer.Lag)
 	d.loop.begin = func() (priority int) {
-		priority, d.engine.realtime = realtime(d.plan)
+		priority = d.privileges.raise(d.plan)
 		rehearse()
 		return priority
 	}
@@ -384,7 +386,6 @@ func (d *Daemon) begin(ifaces netif.Snapshot, before past) {
 	d.bonds.configure(plan)
 	bonds, under := d.bonds.read()
 	var leftover vip.Want
-	var running string
 	_ = d.loop.call(d.ctx, func(now vrrp.Instant) { // an error is told as the loop's own
 		if d.engine.ifaces == nil {
 			d.engine.ifaces = ifaces
@@ -394,7 +395,6 @@ func (d *Daemon) begin(ifaces netif.Snapshot, before past) {
 		d.engine.apply(now, plan, before)
 		d.engine.publish()
 		leftover = before.state.leftovers(d.engine)
-		running = d.engine.realtime
 	})
 	if len(leftover.Addresses) > 0 {
 		d.keeper.Set(leftoverOwner, leftover)
@@ -402,6 +402,9 @@ func (d *Daemon) begin(ifaces netif.Snapshot, before past) {
 	}
 	d.checks.apply(plan.Checks, plan.Node)
 	d.serveHTTP(plan)
+	d.privileges.lockMemory(plan)
+	running := d.privileges.String()
+	d.loop.do(func(vrrp.Instant) { d.engine.realtime = running })
 	d.say(levelInfo, kindDaemon, fmt.Sprintf("started from %s: %s, %s", d.opts.File, plural(len(plan.Instances), "instance"), plural(len(plan.Checks), "check"))+", "+running)
 }
 

@@ -72,7 +72,7 @@ type engine struct {
 	timers     timers
 	plan       plan
 
-	realtime  string // what the loop has of it; see realtime
+	realtime  string // what the daemon has of it; see privileges
 	replaces  bool   // it hands over in place of a daemon that ended without a word
 	stalledAt vrrp.Instant
 	alone     bool // the program has one processor

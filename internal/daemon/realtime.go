@@ -19,51 +19,56 @@ const realtimePriority = 10
 // takes less, and waits for nobody who asked for the usual 3 ms.
 const ordinarySlice = 100 * time.Microsecond
 
-// realtime puts the loop ahead of everything ordinary on the host, as far as
-// that is permitted, and returns its priority, 0 for none, and what to say of it. Where it
-// is not, it at least waits for others as little as an ordinary thread can. Called
-// on the loop's thread.
-func realtime(plan *config.Plan) (priority int, said string) {
-	if priority, said = privileged(plan); priority > 0 {
-		return priority, said
-	}
-	if err := transport.SetSlice(ordinarySlice); err != nil {
-		said += "; " + err.Error()
-	}
-	return 0, said
+// privileges are what has the daemon run in time on a busy host, as far as it is
+// permitted, and what to say of that.
+type privileges struct {
+	have, lack []string
+	said       string // in place of, or behind these
 }
 
-// privileged is realtime but for the last resort.
-func privileged(plan *config.Plan) (priority int, said string) {
+// raise puts the loop ahead of everything ordinary on the host, and returns its
+// priority, 0 for none. Where that is not permitted, it at least waits for others as
+// little as an ordinary thread can. Called on the loop's thread.
+func (p *privileges) raise(plan *config.Plan) (priority int) {
 	if plan.Realtime == "off" {
-		return 0, "without real-time priority: node.realtime is off"
+		p.said = "without real-time priority: node.realtime is off"
+	} else if p.ask("real-time priority", "CAP_SYS_NICE", func() error { return transport.SetRealTime(realtimePriority) }) {
+		return realtimePriority
 	}
-	var have, lack []string
-	for _, part := range []struct {
-		name, grant string
-		set         func() error
-	}{
-		{"real-time priority", "CAP_SYS_NICE", func() error { return transport.SetRealTime(realtimePriority) }},
-		{"locked memory", "CAP_IPC_LOCK", transport.LockMemory},
-	} {
-		switch err := part.set(); {
-		case err == nil:
-			if part.grant == "CAP_SYS_NICE" {
-				priority = realtimePriority
-			}
-			have = append(have, part.name)
-		case errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOMEM):
-			lack = append(lack, part.name+" (needs "+part.grant+")")
-		default:
-			lack = append(lack, part.name+": "+err.Error())
-		}
+	if err := transport.SetSlice(ordinarySlice); err != nil {
+		p.said += "; " + err.Error()
 	}
+	return 0
+}
+
+// lockMemory has nothing paged out any more. It takes a millisecond for each few
+// megabytes, in which nobody of this process gets a page: not before the routers have begun.
+func (p *privileges) lockMemory(plan *config.Plan) {
+	if plan.Realtime != "off" {
+		p.ask("locked memory", "CAP_IPC_LOCK", transport.LockMemory)
+	}
+}
+
+func (p *privileges) ask(name, grant string, set func() error) (granted bool) {
+	switch err := set(); {
+	case err == nil:
+		p.have = append(p.have, name)
+		return true
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOMEM):
+		p.lack = append(p.lack, name+" (needs "+grant+")")
+	default:
+		p.lack = append(p.lack, name+": "+err.Error())
+	}
+	return false
+}
+
+func (p *privileges) String() string {
 	var parts []string
-	if len(have) > 0 {
-		parts = append(parts, "with "+strings.Join(have, " and "))
+	if len(p.have) > 0 {
+		parts = append(parts, "with "+strings.Join(p.have, " and "))
 	}
-	if len(lack) > 0 {
-		parts = append(parts, "without "+strings.Join(lack, " and "))
+	if len(p.lack) > 0 {
+		parts = append(parts, "without "+strings.Join(p.lack, " and "))
 	}
-	return priority, strings.Join(parts, ", ")
+	return strings.Join(parts, ", ") + p.said
 }
