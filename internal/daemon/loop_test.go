@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -343,5 +345,44 @@ func TestLoopFails(t *testing.T) {
 	}
 	if err := <-answer; err != nil && !errors.Is(err, errStopped) {
 		t.Error(err)
+	}
+}
+
+// Between the takeovers of a crowd the loop yields, once it has not for a while and if
+// there is the time: the runtime would have it yield in the middle of a turn.
+func TestYieldsInACrowd(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // whoever else wants to run has to wait for this goroutine
+	_, l := newTestLoop(t)
+	const left = 2 * yieldTakes // well within what is waited without giving the processor away
+	for _, c := range []struct {
+		name   string
+		since  time.Duration // the loop yielded
+		left   time.Duration // until the takeover
+		yields bool
+	}{
+		{"it is time", yieldAgain, left, true},
+		{"it has just been", yieldAgain / 2, left, false},
+		{"there is no time", yieldAgain, yieldTakes / 2, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			// The runtime may interrupt any one of them.
+			for try, limit := 0, time.Now().Add(10*time.Second); ; try++ {
+				var ran atomic.Bool
+				go ran.Store(true)
+				now := vrrp.Instant(transport.Now())
+				l.engine.tookOver, l.yielded = now, now.Add(-c.since)
+				if _, _, err := l.waitForTakeover(int64(now.Add(c.left))); err != nil {
+					t.Fatal(err)
+				}
+				got, noted := ran.Load(), l.yielded == now.Add(-c.since)
+				runtime.Gosched()
+				if got == c.yields && noted == !c.yields {
+					return
+				}
+				if time.Now().After(limit) {
+					t.Fatalf("%d tries: others ran: %t, want %t; noted: %t", try, got, c.yields, !noted)
+				}
+			}
+		})
 	}
 }
