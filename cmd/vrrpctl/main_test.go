@@ -127,7 +127,7 @@ func ago(d time.Duration) time.Time { return now.Add(-d) }
 func night() *control.Status {
 	until := now.Add(8 * time.Minute)
 	return &control.Status{
-		Node: "node1", Version: "0.1.0", UptimeSeconds: 3*3600 + 12*60 + 7,
+		Node: "node1", Version: "0.1.0", UptimeSeconds: 3*3600 + 12*60 + 7, Realtime: "with real-time priority and locked memory",
 		Instances: []control.Instance{
 			{
 				Name: "web", VRID: 51, Version: 3, Family: "ipv4", Interface: "bond0", State: "active",
@@ -138,11 +138,11 @@ func night() *control.Status {
 				Installed:    []string{"192.0.2.100/24", "192.0.2.101/24", "2001:db8::100/64"},
 				ActiveRouter: &control.ActiveRouter{Address: "192.0.2.11", Priority: 80}, Transitions: 3,
 				Adverts:  control.Adverts{Sent: 192, Errors: map[string]uint64{"checksum": 1, "ttl": 2}},
-				Warnings: []string{"active, but no peer's advertisement was ever heard; is IP protocol 112 allowed by the firewalls, and multicast by the switch?"},
+				Warnings: []string{"no advertisement of any other router was ever heard; backups are silent, so that is usual for the first node up, but if another node says it is active too, a firewall drops VRRP (IP protocol 112) between them"},
 			},
 			{
 				Name: "db", VRID: 52, Version: 3, Family: "ipv4", Interface: "bond0", State: "backup",
-				Since: ago(49 * time.Hour), Cause: "an advertisement of higher priority from 192.0.2.12",
+				Since: ago(49 * time.Hour), Cause: "192.0.2.12 is active with priority 100, higher than 90",
 				Priority: control.Priority{Configured: 90, Effective: 1, Parts: []control.Part{{Source: "demoted", Weight: -89}}},
 				Demoted:  true, DemotedUntil: &until, Source: "192.0.2.11", Addresses: []string{"192.0.2.110/24"},
 				ActiveRouter: &control.ActiveRouter{Address: "192.0.2.12", Priority: 100}, Transitions: 1,
@@ -172,7 +172,7 @@ func night() *control.Status {
 		Bonds: []control.Bond{{Name: "bond0", Mode: "active-backup", Health: "degraded", ActiveLink: "eth1", Reasons: []string{"eth0: down"},
 			Links: []control.Link{{Name: "eth0", Failures: 2}, {Name: "eth1", Up: true, Active: true, SpeedMbps: 1000}}}},
 		Interfaces: []control.Interface{
-			{Name: "bond0", Index: 4, Up: true, Errors: map[string]uint64{"unknown_vrid": 17}},
+			{Name: "bond0", Index: 4, Up: true, Errors: map[string]uint64{"vrid": 17}},
 			{Name: "eth2", Index: 3, Errors: map[string]uint64{}},
 			{Name: "eth3", Index: 5, Up: true},
 		},

@@ -52,7 +52,7 @@ func TestSteerGolden(t *testing.T) {
 	}
 	golden(t, "check-run.golden", out)
 	b = backend()
-	b.Outcome = control.Outcome{Results: []control.Result{{Instance: "web", Refused: true, Text: "no other router took over within 5s; it goes on serving"}}}
+	b.Outcome = control.Outcome{Results: []control.Result{{Instance: "web", Refused: true, Text: "nobody took over within 5s; resumed (--force demotes all the same)"}}}
 	_, errs, code = call(t, daemon(t, b), "demote", "web")
 	if code != exitRefused {
 		t.Errorf("exit status %d", code)

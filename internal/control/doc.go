@@ -11,8 +11,8 @@
 //
 // and, read-only, on its TCP listener:
 //
-//	api := control.Handler(backend, true) // serves /api/v1/…
-//	mux.Handle("/api/", api)
+//	api := control.Handler(backend, true) // serves /v1/…
+//	mux.Handle("/api/", http.StripPrefix("/api", api))
 //	web.RegisterOnShutdown(api.Close) // web is the http.Server
 //
 // A tool talks to it:
@@ -34,6 +34,7 @@
 //	POST /v1/promote                  Names -> Outcome
 //	POST /v1/announce                 Names -> Outcome
 //	POST /v1/reload                   -> Outcome
+//	POST /v1/checks/run               CheckRunRequest -> CheckRun
 //	POST /v1/drill                    DrillRequest -> DrillMessage, one JSON object a line, the report last
 //
 // An answer that is not 2xx carries a [Failure].
