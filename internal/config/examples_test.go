@@ -152,7 +152,7 @@ func TestUnit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"Type=notify", "ExecStart=/usr/local/sbin/vrrpd -c /etc/vrrpd.toml", "ExecReload=/bin/kill -HUP $MAINPID", "RuntimeDirectory=vrrpd"} {
+	for _, line := range []string{"Type=notify", "ExecStart=/usr/local/sbin/vrrpd -c /etc/vrrpd.toml", "ExecReload=/bin/kill -HUP $MAINPID", "RuntimeDirectory=vrrpd", "RuntimeDirectoryPreserve=yes"} {
 		if !strings.Contains(string(data), "\n"+line+"\n") {
 			t.Errorf("the unit has no line %s", line)
 		}
