@@ -109,14 +109,14 @@ var nodeTable = &table{name: "node", about: "The node itself.", keys: []key{
 var logTable = &table{name: "log", about: "What is logged, to standard error.", keys: []key{
 	{name: "level", kind: kindString, def: `"info"`, choices: []string{"trace", "debug", "info", "warn", "error"},
 		about: "The least important messages that are logged."},
-	{name: "format", kind: kindString, def: `"text"`, choices: []string{"text", "json"}, about: "Lines for people, or JSON objects."},
+	{name: "format", kind: kindString, def: `"text"`, choices: []string{"text", "json"}, about: "Lines for people, or JSON objects. A change takes effect when vrrpd is started again."},
 }}
 
 var controlTable = &table{name: "control", about: "The socket that vrrpctl talks to. Lock and state file lie beside it.", keys: []key{
 	{name: "socket", kind: kindString, def: `"/run/vrrpd/vrrpd.sock"`, limits: "an absolute path of at most 107 bytes",
-		about: "Several daemons on one host need different sockets, and only that."},
+		about: "Several daemons on one host need different sockets, and only that. A change takes effect when vrrpd is started again."},
 	{name: "group", kind: kindString, def: `"vrrpd"`, limits: `"" is root alone`,
-		about: "Members of this group may change state; reading is open to whoever can open the socket. If the group does not exist, only root may."},
+		about: "Members of this group may change state; reading is open to whoever can open the socket. If the group does not exist, only root may. A change takes effect when vrrpd is started again."},
 }}
 
 var httpTable = &table{name: "http", about: "A read-only listener: status page, /metrics and API.", keys: []key{
@@ -266,7 +266,7 @@ var groupTable = &table{name: "group.NAME", about: "Instances that move together
 
 var notifyTable = &table{name: "notify", about: "A command that is run after changes of state.", keys: []key{
 	{name: "command", kind: kindStrings, required: true, sample: `["/etc/vrrpd/notify.sh"]`,
-		limits: "as the command of a check", about: "It is called with INSTANCE|GROUP NAME ACTIVE|BACKUP|FAULT|STOP PRIORITY appended, one at a time per instance, as vrrpd's own user."},
+		limits: "as the command of a check", about: "It is called with INSTANCE|GROUP NAME ACTIVE|BACKUP|FAULT|STOP PRIORITY appended, one at a time per instance, as vrrpd's own user. It is killed after 60 s, or 5 s when vrrpd stops."},
 	{name: "instances", kind: kindStrings, when: "all", sample: `["web"]`, limits: "names of instances and groups", about: "Whose changes it is run after."},
 	{name: "keepalived_names", kind: kindBoolean, def: "false", about: "Say MASTER in place of ACTIVE."},
 	{name: "conditions", kind: kindBoolean, def: "false",

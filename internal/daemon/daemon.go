@@ -420,6 +420,21 @@ func (d *Daemon) forgetLeftovers() {
 	d.keeper.Forget(leftoverOwner)
 }
 
+// keepUntilRestart has a new plan say what goes on being so until vrrpd is started
+// again, and returns what to say of it.
+func keepUntilRestart(plan, old *config.Plan) (warnings []string) {
+	keep := func(same bool, what string, undo func()) {
+		if !same {
+			undo()
+			warnings = append(warnings, what+" takes effect when vrrpd is started again")
+		}
+	}
+	keep(plan.Control == old.Control, "control.*: what is changed", func() { plan.Control = old.Control })
+	keep(plan.Log.Format == old.Log.Format, "log.format: a change", func() { plan.Log.Format = old.Log.Format })
+	keep(plan.Realtime == old.Realtime, "node.realtime: a change", func() { plan.Realtime = old.Realtime })
+	return warnings
+}
+
 // Reload reads the configuration again and changes what differs. A bad file
 // changes nothing; its problems are in the error.
 //
@@ -441,13 +456,7 @@ func (d *Daemon) Reload(context.Context) (*control.Outcome, error) {
 	}
 	old := d.plan
 	out := &control.Outcome{Warnings: problems.Warnings().Strings()}
-	if plan.Control != old.Control {
-		out.Warnings = append(out.Warnings, "control.*: changes take effect when vrrpd is started again")
-		plan.Control = old.Control
-	}
-	if plan.Log.Format != old.Log.Format {
-		out.Warnings = append(out.Warnings, "log.format: a change takes effect when vrrpd is started again")
-	}
+	out.Warnings = append(out.Warnings, keepUntilRestart(plan, old)...)
 	d.notifier.configure(plan.Notify)
 	d.log.SetLevel(hclog.LevelFromString(plan.Log.Level))
 	d.bonds.configure(plan)
