@@ -369,10 +369,12 @@ func (d *Daemon) finish(hurry context.Context) {
 		stop(true)
 	case <-d.loop.over:
 	}
+	closed := false
 	if err := d.loop.call(context.Background(), func(vrrp.Instant) {
+		closed = true
 		d.engine.closePorts()
 		d.loop.end()
-	}); err != nil {
+	}); err != nil && !closed {
 		d.engine.stop(vrrp.Instant(transport.Now()), true) // the loop's goroutine is over
 		d.engine.closePorts()
 	}

@@ -94,8 +94,14 @@ func (l *loop) run() error {
 		l.priority = l.begin()
 	}
 	for {
-		if stopped, err := l.turn(); stopped || err != nil {
+		stopped, err := l.turn()
+		if err != nil {
 			return err
+		}
+		if stopped {
+			for !l.engine.report() { // there is no other turn for the rest
+			}
+			return nil
 		}
 	}
 }
@@ -267,8 +273,12 @@ const (
 	gatherWithin = time.Millisecond
 )
 
-// drainRounds bounds how often drain looks; a Wait reports up to 64 sockets.
-const drainRounds = 16
+// drainRounds bounds how often drain looks, besides what it takes to see every
+// socket once: a Wait reports up to drainSees of them.
+const (
+	drainRounds = 16
+	drainSees   = 64
+)
 
 // drain looks again, now that the time is taken, until nothing is waiting: a
 // packet that arrived before the timer was due may have come after we looked,
@@ -276,7 +286,8 @@ const drainRounds = 16
 // counts before the timer. In a flood there is no end to it, and active routers
 // are not to wait for one: what could not be emptied before ends it.
 func (l *loop) drain(now vrrp.Instant, drained *bool) (woken bool, err error) {
-	for n := 0; n < drainRounds && *drained; n++ {
+	rounds := drainRounds + len(l.engine.byToken)/drainSees
+	for n := 0; n < rounds && *drained; n++ {
 		ready, again, err := l.poller.Wait(1) // long past: without waiting
 		if err != nil {
 			return woken, err

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"runtime"
 	"strings"
@@ -384,5 +385,61 @@ func TestYieldsInACrowd(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// In its last turn the loop does what is left to do, however much it is, so whoever
+// waits for the end knows that it was one.
+func TestLastTurnLeavesNothing(t *testing.T) {
+	_, l := newTestLoop(t)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := l.run(); err != nil {
+			t.Error(err)
+		}
+	})
+	const n = 3*reportsAtOnce + 1
+	done := 0
+	err := l.call(t.Context(), func(vrrp.Instant) {
+		for range n {
+			l.engine.then(func() { done++ })
+		}
+		l.end()
+	})
+	wg.Wait()
+	if err != nil || done != n {
+		t.Errorf("%d of %d done, %v", done, n, err)
+	}
+}
+
+// However many sockets there are, an advertisement in any of them counts before the
+// timers, and after a stall as well.
+func TestEverySocketIsReadFirst(t *testing.T) {
+	const n = (drainRounds+1)*drainSees + 100
+	s, l := newTestLoop(t)
+	var toml strings.Builder
+	for i := range n {
+		name := fmt.Sprintf("v%d", i)
+		s.e.ifaces[name] = netif.Interface{Name: name, Index: 10 + i, Up: true, Carrier: true, IPv4: addrs(own)}
+		fmt.Fprintf(&toml, "[instance.i%d]\ninterface = %q\nvrid = 51\npriority = 150\naddresses = [\"192.0.2.100/32\"]\n", i, name)
+	}
+	s.reload(toml.String())
+	for i := range n {
+		w := s.wires[fmt.Sprintf("v%d ipv4", i)]
+		p := advert{from: peer, priority: 200}.packet()
+		p.At = int64(s.now)
+		w.inbox = append(w.inbox, p)
+		w.readable(true)
+	}
+	for _, inst := range s.e.instances {
+		s.e.timers.set(inst, vrrp.Instant(transport.Now()))
+	}
+	if stopped, err := l.turn(); stopped || err != nil {
+		t.Fatal(stopped, err)
+	}
+	for _, inst := range s.e.instances {
+		if inst.router.State() != vrrp.Backup || inst.received != 1 {
+			t.Fatalf("%s is %s and has received %d", inst.cfg.Name, inst.router.State(), inst.received)
+		}
 	}
 }
