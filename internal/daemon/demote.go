@@ -99,10 +99,22 @@ func (e *engine) tick(now vrrp.Instant) {
 			e.promote(now, []*instance{inst}, false)
 		}
 	}
+	var tried map[*port]bool
 	for _, p := range e.ports {
 		if p.err != nil && p.iface.Index != 0 {
+			if tried == nil {
+				tried = map[*port]bool{}
+			}
 			e.refreshPort(p)
-			e.assessAll(now)
+			tried[p] = true
+		}
+	}
+	if tried == nil {
+		return
+	}
+	for _, inst := range e.instances { // once, however many ports failed
+		if tried[inst.port] {
+			e.assess(now, inst)
 		}
 	}
 }

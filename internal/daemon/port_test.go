@@ -1,10 +1,13 @@
 package daemon
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"vrrpd/healthcheck"
 	"vrrpd/internal/netif"
@@ -261,5 +264,45 @@ func TestFamiliesShareAnInterface(t *testing.T) {
 	}
 	if told != 1 {
 		t.Errorf("told %d times", told)
+	}
+}
+
+// Ports that cannot be opened are tried every second, with no more work than there are
+// ports: else those that are open would have to wait for it.
+func TestManyPortsThatFail(t *testing.T) {
+	tick := func(n int) time.Duration {
+		s := newScript(t)
+		var toml strings.Builder
+		for i := range n {
+			name := fmt.Sprintf("v%d", i)
+			s.e.ifaces[name] = netif.Interface{Name: name, Index: 10 + i, Up: true, Carrier: true, IPv4: addrs(own)}
+			s.open[name] = unix.EMFILE
+			fmt.Fprintf(&toml, "[instance.i%d]\ninterface = %q\nvrid = 1\naddresses = [\"192.0.2.100/32\"]\n", i, name)
+		}
+		s.reload(toml.String())
+		least := time.Hour
+		for range 3 {
+			began := time.Now()
+			s.do(func() { s.e.tick(s.now) })
+			least = min(least, time.Since(began))
+		}
+		for _, inst := range s.e.instances {
+			if inst.router.State() != vrrp.Fault {
+				t.Fatalf("%s is %s", inst.cfg.Name, inst.router.State())
+			}
+		}
+		clear(s.open)
+		s.do(func() { s.e.tick(s.now) })
+		for _, inst := range s.e.instances {
+			if inst.router.State() != vrrp.Backup {
+				t.Fatalf("%s is %s although its port was opened", inst.cfg.Name, inst.router.State())
+			}
+		}
+		return least
+	}
+	// Ten times as many take ten times as long, not a hundred times.
+	few, many := tick(200), tick(2000)
+	if many > 40*few {
+		t.Errorf("%v for 200, %v for 2000", few, many)
 	}
 }
