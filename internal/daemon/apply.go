@@ -49,6 +49,7 @@ func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before past) (change
 	}
 	left := e.dissolve(func(g *group) bool { return !g.stays(plan, gone) })
 	e.remove(now, gone, func(id identity) bool { return wanted[id] != nil })
+	e.giveOrders(false) // those in the names of before, see rename
 
 	var fresh []*instance
 	instances, byName := make([]*instance, 0, len(plan.Instances)), make(map[string]*instance, len(plan.Instances))
@@ -160,7 +161,7 @@ func (e *engine) change(now vrrp.Instant, inst *instance, c *config.Instance) {
 }
 
 // rename tells the keeper of addresses about new names, before any order in a
-// new name reaches it. Names may have been swapped, so each goes through one
+// new name reaches it, and after all in the names of before. Names may have been swapped, so each goes through one
 // that nobody has.
 func (e *engine) rename(pairs [][2]string) {
 	if len(pairs) == 0 {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -353,5 +354,36 @@ instances = ["web", "db"]
 	}
 	if _, err := s.e.resolve([]string{"web", "wbe"}); err == nil || err.Error() != `there is no instance "wbe"; there are: web, db, mail` {
 		t.Error(err)
+	}
+}
+
+// Orders that still wait for a crowd to advertise are in the names of before: they come
+// before the new names, or an owner would be left whom nobody knows.
+func TestRenamedInACrowd(t *testing.T) {
+	const n = 2*takeoversAtOnce + 10
+	plan := func(name string) string {
+		var toml strings.Builder
+		for i := range n {
+			if i > 0 {
+				name = fmt.Sprintf("i%d", i)
+			}
+			fmt.Fprintf(&toml, "[instance.%s]\ninterface = \"eth0\"\nvrid = %d\naddresses = [\"10.0.0.%d/32\"]\n", name, i+1, i+1)
+		}
+		return toml.String()
+	}
+	s := started(t, plan("before"))
+	s.now, _, _ = s.e.next()
+	s.do(func() { s.e.expire(s.now, true) })
+	s.state("before", vrrp.Active)
+	if slices.ContainsFunc(s.lines, func(l string) bool { return strings.HasPrefix(l, "hold ") }) {
+		t.Fatal("there is no crowd")
+	}
+	s.reload(plan("after"))
+	for s.e.crowd {
+		s.do(func() { s.e.expire(s.now, true) })
+	}
+	held, renamed := slices.Index(s.lines, "hold before 10.0.0.1/32"), slices.Index(s.lines, `rename "before" "\x00after"`)
+	if held < 0 || renamed < held || slices.Contains(s.lines[renamed:], "hold before 10.0.0.1/32") {
+		t.Errorf("held at %d, renamed at %d", held, renamed)
 	}
 }
