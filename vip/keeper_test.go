@@ -407,3 +407,28 @@ func TestSettleAndStop(t *testing.T) {
 		t.Errorf("Settle after Run: %v", err)
 	}
 }
+
+// What was heard of a link is not forgotten because the kernel could not be asked.
+func TestLinkBouncesWhileListFails(t *testing.T) {
+	f := newFakeKernel("eth0")
+	onBench(t, f, func(b *bench) {
+		b.Set("web", Want{Addresses: at("eth0", "192.0.2.10/24"), Hold: true})
+		b.told("held web")
+		time.Sleep(time.Minute) // the second burst is over
+		b.taken()
+		fail := func(err error) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.listErr = err
+		}
+		fail(unix.ENOMEM)
+		b.alter("eth0", func(l *link) { l.running = false })
+		b.alter("eth0", func(l *link) { l.running = true })
+		b.told("failed")
+		fail(nil)
+		time.Sleep(retryMax)
+		if done := b.taken(); !slices.Contains(done, "announce 192.0.2.10 eth0") {
+			b.Errorf("done: %q, want an announcement", done)
+		}
+	})
+}

@@ -241,6 +241,10 @@ func (w *worker) refresh(now time.Time) bool {
 
 	v, err := w.kernel.list()
 	if err != nil {
+		w.mu.Lock() // what was heard is for the next list to explain
+		maps.Copy(w.bounced, bounced)
+		w.overrun = w.overrun || overrun
+		w.mu.Unlock()
 		w.stale.Store(true)
 		w.listPace.failed(now)
 		w.next = w.listPace.notYet
