@@ -54,9 +54,14 @@ func (w *worker) addAhead(goals []*goal) <-chan batch {
 }
 
 // addBatch adds those addresses whose orders still stand, and returns what the
-// kernel answered. It changes nothing of the worker's.
+// kernel answered. It changes nothing of the worker's. It adds none if the caller
+// has shown no sign of progress meanwhile: the Beat that is waited for then has a pass
+// look after the rest.
 func (w *worker) addBatch(goals []*goal) (b batch) {
 	now := time.Now()
+	if !w.mayInsist(now, beatPatience) {
+		return b
+	}
 	for _, g := range goals {
 		if g.duty.current() { // else the next pass knows better
 			b.goals = append(b.goals, g)
@@ -91,7 +96,7 @@ func (w *worker) added(g *goal, o op, err error, now time.Time) {
 			expires: o.lease > 0, flags: addFlags(g.addr.Prefix.Addr())}
 		w.view.addEntry(g.entry)
 		w.view.exact = false
-		g.ours = &holding{addr: g.addr, duty: g.duty, lease: lease{length: g.lease, renewed: now}}
+		g.ours = &holding{addr: g.addr, duty: g.duty, lease: lease{length: g.lease, asked: g.duty.leaseWanted(), renewed: now}}
 		w.ours[g.place()] = g.ours
 	} else {
 		w.verify = true // there, but the view did not know it

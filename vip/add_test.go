@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -195,4 +196,25 @@ func TestStoppedWhileAdding(t *testing.T) {
 	if got := b.announced(); !slices.Equal(got, ips(all)[:len(f.entries)]) {
 		t.Errorf("%d announced, %d added", len(got), len(f.entries))
 	}
+}
+
+// A caller that hangs while its addresses are added: the others come once it goes on.
+func TestAddingEndsWithProgress(t *testing.T) {
+	f := newFakeKernel("eth0")
+	f.onApply = func(op) error { time.Sleep(100 * time.Millisecond); return nil }
+	onBench(t, f, func(b *bench) {
+		const n = 4 * batchLen
+		b.Beat()
+		b.Set("web", Want{Addresses: many("eth0", n), Hold: true})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := b.present(); got != batchLen {
+			b.Errorf("%d addresses are there, want those of the batch that was under way, %d", got, batchLen)
+		}
+		b.beats(time.Minute)
+		if got := b.present(); got != n {
+			b.Errorf("%d addresses are there, want %d", got, n)
+		}
+		b.told("held web")
+	})
 }

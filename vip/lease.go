@@ -21,6 +21,7 @@ const (
 // A lease is what the kernel was last told about the lifetime of an address.
 type lease struct {
 	length  time.Duration // 0: nothing yet, or for ever
+	asked   time.Duration // the one it was made of, see leaseCrowd
 	renewed time.Time
 	doubts  int // renewals refused
 	pace    pace
@@ -72,28 +73,29 @@ func wholeSeconds(d time.Duration) time.Duration {
 	return (d + time.Second - 1).Truncate(time.Second)
 }
 
-// leaseDue returns when the lease of a held address is to be set or renewed;
-// the zero time: never.
-func leaseDue(h *holding, e *entry, want time.Duration, now time.Time) time.Time {
-	at := now
-	switch {
-	case want == 0 && !e.expires:
-		return time.Time{}
-	case want > 0 && h.lease.length == want && e.expires:
-		at = h.lease.renewed.Add(want / 3)
-	}
-	if at.Before(h.lease.pace.notYet) {
-		return h.lease.pace.notYet
-	}
-	return at
-}
-
 // A leaseOf is the lease of a held address.
 type leaseOf struct {
 	goal    *goal
 	holding *holding
 	want    time.Duration
 	due     time.Time
+}
+
+// from returns when it is to be set or renewed; the zero time: never.
+func (l leaseOf) from(now time.Time) time.Time {
+	at, h, expires := now, l.holding.lease, l.goal.entry.expires
+	switch {
+	case l.want == 0 && !expires:
+		return time.Time{}
+	case l.want > 0 && expires && h.length > 0 && h.asked == l.goal.duty.leaseWanted():
+		// With each 128 IPv6 addresses that come or go all others get another length.
+		// That is for their next renewal: who comes is in more of a hurry.
+		at = h.renewed.Add(min(h.length, l.want) / 3)
+	}
+	if at.Before(h.pace.notYet) {
+		return h.pace.notYet
+	}
+	return at
 }
 
 // patience returns how long the caller may be silent for a lease to be renewed:
@@ -127,7 +129,7 @@ func (w *worker) renewLeases() (again bool) {
 			continue // there before us
 		}
 		l := leaseOf{goal: g, holding: h, want: g.lease}
-		switch l.due = leaseDue(h, g.entry, l.want, now); {
+		switch l.due = l.from(now); {
 		case l.due.IsZero():
 		case l.due.After(now.Add(l.want / leaseSlack)):
 			w.renewNext(l.due)
@@ -140,6 +142,10 @@ func (w *worker) renewLeases() (again bool) {
 	}
 	w.leases = near
 	for len(near) > 0 {
+		if w.ordered() { // orders do not wait for two thousand renewals
+			w.unleased = true
+			return again
+		}
 		batch := near[:min(leaseLen, len(near))]
 		near = near[len(batch):]
 		if due {
@@ -179,7 +185,7 @@ func (w *worker) renewBatch(batch []leaseOf) (refused bool) {
 		if w.renewed(l, err, now); err != nil {
 			refused = true
 		}
-		if at := leaseDue(l.holding, l.goal.entry, l.want, now); !at.IsZero() {
+		if at := l.from(now); !at.IsZero() {
 			w.renewNext(at)
 		}
 	}
@@ -190,7 +196,7 @@ func (w *worker) renewBatch(batch []leaseOf) (refused bool) {
 func (w *worker) renewed(l leaseOf, err error, now time.Time) {
 	h := l.holding
 	if err == nil {
-		h.lease = lease{length: l.want, renewed: now, doubts: h.lease.doubts}
+		h.lease = lease{length: l.want, asked: l.goal.duty.leaseWanted(), renewed: now, doubts: h.lease.doubts}
 		l.goal.entry.expires = l.want > 0
 		return
 	}

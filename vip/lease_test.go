@@ -384,3 +384,65 @@ func TestLeasesAreLeftAlone(t *testing.T) {
 		t.Errorf("of 30s, the leases are looked at next in %v", w.renewAt.Sub(now))
 	}
 }
+
+// An order does not wait until thousands of leases are renewed.
+func TestLeasesGiveWayToOrders(t *testing.T) {
+	f := newFakeKernel("eth0", "eth1")
+	const n = 5*leaseLen + 1
+	renewed, before := 0, 0
+	var order func()
+	f.onApply = func(o op) error {
+		switch {
+		case o.do == renew:
+			if renewed++; renewed == 1 {
+				order()
+			}
+		case o.do == add && o.index == 3:
+			before = renewed
+		}
+		return nil
+	}
+	onBench(t, f, func(b *bench) {
+		order = func() { b.Set("db", Want{Addresses: at("eth1", "198.51.100.1/24"), Hold: true}) }
+		b.Set("web", Want{Addresses: many("eth0", n), Hold: true, Lease: 6 * time.Second})
+		b.told("held web")
+		time.Sleep(2 * time.Second)
+		b.told("held db")
+		if before != leaseLen || renewed != n {
+			b.Errorf("%d renewed before the order, want the batch under way (%d); %d in all, want %d", before, leaseLen, renewed, n)
+		}
+	})
+}
+
+// Those that come later give the others longer leases, but not at once.
+func TestLeaseOfCrowdThatGrows(t *testing.T) {
+	f := newFakeKernel("eth0")
+	onBench(t, f, func(b *bench) {
+		all := many6("eth0", leaseCrowd+10)
+		b.Set("web", Want{Addresses: all[:leaseCrowd], Hold: true, Lease: 6 * time.Second})
+		b.told("held web")
+		time.Sleep(time.Second)
+		b.taken()
+		b.Set("db", Want{Addresses: all[leaseCrowd:], Hold: true, Lease: 6 * time.Second})
+		b.told("held db")
+		count := func() (n int) {
+			for _, line := range b.taken() {
+				if strings.HasPrefix(line, "renew ") {
+					n++
+					if !strings.HasSuffix(line, " for 12s") {
+						b.Error(line)
+					}
+				}
+			}
+			return n
+		}
+		if n := count(); n != 0 {
+			b.Errorf("%d renewed at once", n)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := count(); n != leaseCrowd {
+			b.Errorf("%d renewed when they were due, want %d", n, leaseCrowd)
+		}
+	})
+}
