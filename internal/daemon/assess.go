@@ -137,8 +137,9 @@ func (e *engine) openPort(p *port) {
 func (e *engine) closePort(p *port) {
 	e.endPlan()
 	if p.wire != nil {
-		e.out.unwatch(p.wire)
-		p.wire.Close()
+		w := p.wire
+		e.out.unwatch(w)
+		e.out.aside(func() { w.Close() })
 		p.wire = nil
 		clear(p.queued) // what had not left is gone with it
 		p.queued = p.queued[:0]

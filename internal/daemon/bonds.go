@@ -221,9 +221,14 @@ func (e *engine) speakUp(b *bond) {
 func (e *engine) rejoin(p *port) {
 	type joiner interface{ Rejoin() error }
 	if w, ok := p.wire.(joiner); ok {
-		if err := w.Rejoin(); err != nil {
-			e.tell(note{kind: kindInterface, level: levelWarn, text: "join the VRRP group on " + p.name + " again: " + err.Error()})
-		}
+		e.out.aside(func() {
+			err := w.Rejoin()
+			if err == nil {
+				return
+			}
+			text := "join the VRRP group on " + p.name + " again: " + err.Error()
+			e.out.again(0, func(vrrp.Instant) { e.tell(note{kind: kindInterface, level: levelWarn, text: text}) })
+		})
 	}
 }
 

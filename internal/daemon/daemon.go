@@ -71,6 +71,7 @@ type Daemon struct {
 	lock     *lock
 	state    *stateWriter
 	beats    *beats.Page
+	errands  *errands
 
 	privileges privileges // the loop's until it has begun, then the daemon's
 
@@ -89,7 +90,7 @@ type Daemon struct {
 
 // New returns a daemon that does nothing yet.
 func New(opts Options) *Daemon {
-	d := &Daemon{opts: opts, log: opts.Log, plan: opts.Plan, started: time.Now(), journal: newJournal()}
+	d := &Daemon{opts: opts, log: opts.Log, plan: opts.Plan, started: time.Now(), journal: newJournal(), errands: newErrands()}
 	if d.exec = opts.Exec; d.exec == nil {
 		d.exec = inProcess{}
 	}
@@ -195,6 +196,7 @@ func (d *Daemon) open() error {
 				collectAhead()
 			}()
 		},
+		aside: d.errands.add,
 		giveWay: func() {
 			if err := poller.Pause(headStart, transport.NoDeadline); err != nil {
 				d.say(levelWarn, kindWarning, err.Error())
@@ -241,6 +243,7 @@ func (d *Daemon) operate() (*operation, netif.Snapshot, error) {
 	d.relax()
 	d.loop.look = func() (netif.Snapshot, bool) { return lookAt(watcher, &latest) }
 	d.background.Go(func() { watcher.Run(d.ctx) })
+	d.background.Go(func() { d.errands.run(d.ctx) })
 	keeping, stop := context.WithCancel(context.Background())
 	o := &operation{d: d, failed: make(chan error, 2), kept: make(chan struct{}), stopKeeping: stop}
 	go func() {

@@ -38,9 +38,10 @@ type outside struct {
 	took      func(time.Duration)
 	saved     func() // something of the state file changed
 	again     func(after time.Duration, do func(now vrrp.Instant))
-	readBonds func() // read the bonds now; what they are like comes to bondsSeen
-	giveWay   func() // do nothing for a moment, for who was given an order
-	collect   func() // collect garbage, without waiting for it
+	readBonds func()          // read the bonds now; what they are like comes to bondsSeen
+	giveWay   func()          // do nothing for a moment, for who was given an order
+	collect   func()          // collect garbage, without waiting for it
+	aside     func(do func()) // what may wait for the kernel, in order
 
 	boottime func() int64                 // now, on the clock of the beats
 	slot     func(identity) *atomic.Int64 // where an instance notes its beats

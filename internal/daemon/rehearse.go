@@ -17,7 +17,7 @@ import (
 // is tens of microseconds faster for it. It returns the state that was reached.
 func rehearse() vrrp.State {
 	e := newEngine(outside{addresses: unheld{}, tell: func(note) {}, took: func(time.Duration) {}, saved: func() {},
-		again: func(time.Duration, func(vrrp.Instant)) {}, readBonds: func() {}, giveWay: func() {}, collect: func() {}, notify: func(notification) {},
+		again: func(time.Duration, func(vrrp.Instant)) {}, readBonds: func() {}, giveWay: func() {}, aside: func(func()) {}, collect: func() {}, notify: func(notification) {},
 		boottime: beats.Now, slot: func(identity) *atomic.Int64 { return new(atomic.Int64) }, free: func(identity) {}})
 	inst := newInstance(&config.Instance{Name: "rehearsal", VRID: 1, Version: 3, Priority: 100, AdvertInterval: time.Second,
 		Addresses: []config.Address{{Prefix: netip.MustParsePrefix("192.0.2.1/32")}}}, 0, new(atomic.Int64))

@@ -73,6 +73,7 @@ func newScript(t *testing.T) *script {
 		again:     func(after time.Duration, do func(vrrp.Instant)) { s.again = do },
 		readBonds: func() { s.line("read the bonds") },
 		giveWay:   func() {},
+		aside:     func(do func()) { do() },
 		collect:   func() { s.line("collect") },
 		boottime:  func() int64 { return int64(s.now) },
 		slot:      func(identity) *atomic.Int64 { return new(atomic.Int64) },
