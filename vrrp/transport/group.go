@@ -20,22 +20,30 @@ func (s *Socket) SetMulticast(on bool) error {
 // kernel keeps the membership until it comes up. Joined already, it does
 // nothing.
 func (s *Socket) Join() error {
-	if s.joined {
+	if s.joined.Load() {
 		return nil
 	}
-	if err := s.membership(unix.IP_ADD_MEMBERSHIP, unix.IPV6_JOIN_GROUP); err != nil {
-		return fmt.Errorf("join %s on %s: %w", s.family.Group(), s.name, err)
-	}
-	s.joined = true
-	return nil
+	return s.add()
 }
 
 // Leave leaves the group. Not joined, it does nothing.
 func (s *Socket) Leave() error {
-	if !s.joined {
+	if !s.joined.Load() {
 		return nil
 	}
-	s.joined = false
+	s.joined.Store(false)
+	return s.drop()
+}
+
+func (s *Socket) add() error {
+	err := s.membership(unix.IP_ADD_MEMBERSHIP, unix.IPV6_JOIN_GROUP)
+	if s.joined.Store(err == nil); err != nil {
+		return fmt.Errorf("join %s on %s: %w", s.family.Group(), s.name, err)
+	}
+	return nil
+}
+
+func (s *Socket) drop() error {
 	err := s.membership(unix.IP_DROP_MEMBERSHIP, unix.IPV6_LEAVE_GROUP)
 	// The membership may have gone before, with the interface.
 	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) && !errors.Is(err, unix.ENODEV) {
@@ -48,9 +56,14 @@ func (s *Socket) Leave() error {
 // membership anew (IGMP, MLD) through whichever link a bond now uses and the
 // switch there learns where the group is wanted. IGMPv3 makes one report of
 // both, without a leave that could stop the traffic in between. A socket that
-// had not joined has afterwards.
+// had not joined has afterwards. The kernel may keep it waiting for long (for its lock
+// of all interfaces), so another goroutine may call it, not at the same time as Join,
+// Leave or Close; what arrives meanwhile is received.
 func (s *Socket) Rejoin() error {
-	return errors.Join(s.Leave(), s.Join())
+	if !s.joined.Load() {
+		return s.add()
+	}
+	return errors.Join(s.drop(), s.add())
 }
 
 // membership changes the membership of the group. It does so itself rather

@@ -121,3 +121,34 @@ func TestLeaveIsHeard(t *testing.T) {
 		}
 	}
 }
+
+// A socket that joins again, in another goroutine as that may take long, hears what
+// arrives meanwhile.
+func TestRejoinHearsOn(t *testing.T) {
+	h := newHosts(t)
+	for _, f := range []Family{IPv4, IPv6} {
+		s := h.left.open(t, Config{Interface: "lan", Family: f, Multicast: true})
+		over := make(chan error, 1)
+		go func() {
+			for range 300 {
+				if err := s.Rejoin(); err != nil {
+					over <- err
+					return
+				}
+			}
+			over <- nil
+		}()
+		for heard := true; ; {
+			select {
+			case err := <-over:
+				if err != nil || !heard {
+					t.Errorf("%s: %v, heard all the while: %t", f, err, heard)
+				}
+			default:
+				heard = heard && s.concerns(f.Group())
+				continue
+			}
+			break
+		}
+	}
+}

@@ -341,7 +341,7 @@ func TestWaitPrecisely(t *testing.T) {
 				if awakeFor < AwakeWindow/2 {
 					return called && least <= AwakeWindow/2
 				}
-				return called && most >= AwakeWindow/20
+				return called && most >= AwakeWindow/2
 			}
 			for try, start := 0, Now(); try < 5 || !enough() && Now() < start+int64(20*time.Second); try++ {
 				calls = nil

@@ -123,7 +123,7 @@ func (s *Socket) Receive(b *Batch) (packets []Packet, more bool, err error) {
 // IPv4 the kernel has seen to it (IP_MULTICAST_ALL). On IPv6 it delivers
 // every multicast packet that any socket of the host has made it accept.
 func (s *Socket) concerns(dst netip.Addr) bool {
-	return !dst.IsMulticast() || s.joined && dst == s.family.Group()
+	return !dst.IsMulticast() || s.joined.Load() && dst == s.family.Group()
 }
 
 // fill makes one recvmmsg. It never waits, so it does not tell the scheduler,

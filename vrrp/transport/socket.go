@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/net/ipv4"
@@ -94,7 +95,7 @@ type Socket struct {
 	name    string
 	index   int
 	family  Family
-	joined  bool
+	joined  atomic.Bool
 	drained int64 // when the queue was last seen empty, CLOCK_MONOTONIC ns
 	out     *outbox
 }
@@ -305,7 +306,8 @@ func (s *Socket) Close() error {
 	if s.whole >= 0 {
 		err = errors.Join(err, unix.Close(s.whole))
 	}
-	s.fd, s.whole, s.joined = -1, -1, false
+	s.fd, s.whole = -1, -1
+	s.joined.Store(false)
 	if err != nil {
 		return fmt.Errorf("close VRRP socket on %s: %w", s.name, err)
 	}
