@@ -54,9 +54,6 @@ func (w *worker) mayInsist(now time.Time, patience time.Duration) bool {
 	}
 	k.starved.Store(true)
 	// A Beat may have come before it saw that it is waited for.
-	if k.silence(now) > patience {
-		return false
-	}
-	k.starved.Store(false)
-	return true
+	// Then it is woken once too often: another goroutine may wait for the next one.
+	return k.silence(now) <= patience
 }

@@ -141,8 +141,9 @@ func (w *worker) renewLeases() (again bool) {
 		}
 	}
 	w.leases = near
-	for len(near) > 0 {
-		if w.ordered() { // orders do not wait for two thousand renewals
+	for first := true; len(near) > 0; first = false {
+		// Orders do not wait for two thousand renewals, nor these for ever.
+		if !first && w.ordered() {
 			w.unleased = true
 			return again
 		}

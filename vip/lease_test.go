@@ -446,3 +446,36 @@ func TestLeaseOfCrowdThatGrows(t *testing.T) {
 		}
 	})
 }
+
+// Nor do leases end because orders come one after the other.
+func TestOrdersGiveWayToLeases(t *testing.T) {
+	f := newFakeKernel("eth0", "eth1")
+	const n = 3 * leaseLen
+	renewed, orders := 0, 0
+	var order func()
+	f.onApply = func(o op) error {
+		if o.do == renew {
+			renewed++
+		}
+		if o.do == renew && renewed == 1 || o.do == add && o.index == 3 && orders < 20 {
+			orders++
+			order() // so there always is one when it looks
+		}
+		if orders == 10 && renewed != n {
+			t.Errorf("%d of %d renewed after %d orders", renewed, n, orders)
+		}
+		return nil
+	}
+	onBench(t, f, func(b *bench) {
+		order = func() {
+			b.Set(fmt.Sprint("order ", orders), Want{Addresses: at("eth1", fmt.Sprintf("198.51.100.%d/24", orders)), Hold: true})
+		}
+		b.Set("web", Want{Addresses: many("eth0", n), Hold: true, Lease: 6 * time.Second})
+		b.told("held web")
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if orders != 20 {
+			t.Errorf("%d orders", orders)
+		}
+	})
+}
