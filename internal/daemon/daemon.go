@@ -332,7 +332,8 @@ func (d *Daemon) serve(stop, hurry context.Context, before past) error {
 	}
 
 	d.say(levelInfo, kindDaemon, "stopping")
-	if ended := o.end(hurry); err == nil {
+	ended := o.end(hurry)
+	if err == nil {
 		err = ended
 	}
 	patience, patient := context.WithTimeout(hurry, settlePatience)
@@ -347,6 +348,11 @@ func (d *Daemon) serve(stop, hurry context.Context, before past) error {
 	d.background.Wait()
 	d.desk.close()
 	d.state.close()
+	if ended == nil && d.state != nil {
+		if err := forgetAddresses(d.state.path, d.state.boot); err != nil {
+			d.say(levelWarn, kindWarning, "the state file: "+err.Error())
+		}
+	}
 	return errors.Join(err, d.loop.poller.Close())
 }
 
@@ -379,6 +385,8 @@ func (d *Daemon) finish(hurry context.Context) {
 		d.loop.end()
 	}); err != nil && !closed {
 		d.engine.stop(vrrp.Instant(transport.Now()), true) // the loop's goroutine is over
+		for !d.engine.report() {
+		}
 		d.engine.closePorts()
 	}
 	<-d.loop.over

@@ -426,7 +426,7 @@ func TestEverySocketIsReadFirst(t *testing.T) {
 	s.reload(toml.String())
 	for i := range n {
 		w := s.wires[fmt.Sprintf("v%d ipv4", i)]
-		p := advert{from: peer, priority: 200}.packet()
+		p := advert{from: peer, priority: 200, interval: 40950 * time.Millisecond}.packet()
 		p.At = int64(s.now)
 		w.inbox = append(w.inbox, p)
 		w.readable(true)

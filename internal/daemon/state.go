@@ -160,6 +160,19 @@ func (s *savedState) leftovers(e *engine) vip.Want {
 	return w
 }
 
+// forgetAddresses has a state file speak of no addresses: after a clean stop there are
+// none of this run, and whoever adds one of them before the next may keep it.
+func forgetAddresses(path, boot string) error {
+	s, err := readState(path, boot)
+	if err != nil || len(s.Instances) == 0 {
+		return err
+	}
+	for i := range s.Instances {
+		s.Instances[i].Addresses = nil
+	}
+	return writeState(path, *s)
+}
+
 // bootID names the boot of the host.
 func bootID() (string, error) {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")

@@ -213,3 +213,34 @@ func TestStateWriter(t *testing.T) {
 	}
 	(*stateWriter)(nil).close()
 }
+
+// After a clean stop the file has what is to outlive it, and no addresses: by the next
+// start they may be somebody else's.
+func TestForgetAddresses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	if err := forgetAddresses(path, "boot"); err != nil { // there is none
+		t.Error(err)
+	}
+	s := started(t, oneInstance)
+	s.inst("web").persist = true
+	before := s.e.state("boot")
+	if err := writeState(path, before); err != nil {
+		t.Fatal(err)
+	}
+	if err := forgetAddresses(path, "boot"); err != nil {
+		t.Fatal(err)
+	}
+	after, err := readState(path, "boot")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := after.leftovers(newScript(t).e); len(left.Addresses) > 0 {
+		t.Errorf("left: %v", left.Addresses)
+	}
+	if left := before.leftovers(newScript(t).e); len(left.Addresses) != 1 {
+		t.Errorf("left before: %v", left.Addresses)
+	}
+	if len(after.Instances) != 1 || after.Instances[0].Demoted != "soft" {
+		t.Errorf("the file says %+v", after)
+	}
+}
