@@ -68,9 +68,7 @@ func (b *bench) busy(s *stage, all []*takeover, load int) {
 		early[name].add(t.kind, float64(t.falseTransitions(seen)))
 		longest[name].add(t.kind, figures.Max(gaps))
 	}
-	if wakes != nil {
-		b.row("busy", fmt.Sprintf("%d processes: a real-time thread that only wakes up", load), "ms late", wakes.latest(s), figures.Max, figures.Target{})
-	}
+	wakes.report(b, s, "busy", fmt.Sprintf("%d processes", load))
 	for i := 0; i < len(all); i += len(contenders) {
 		t := all[i]
 		name := t.settings(load)
@@ -114,9 +112,9 @@ func falseTransitions(b uint16, seen []lab.Seen) (n int) {
 	return n
 }
 
-// A waking is a thread with real-time priority that does nothing but wake up
-// every 10 ms (cyclictest of the kernel's rt-tests). What it is late, the machine
-// is, whoever runs on it.
+// A waking is a thread with real-time priority for each processor that does nothing
+// but wake up every 10 ms (cyclictest of the kernel's rt-tests). What the latest of
+// them is late, the machine is, whoever runs on it.
 type waking struct{ *lab.Process }
 
 // wakes begins one, on a host of the cluster and for a while; nil: there is no
@@ -125,25 +123,37 @@ func (b *bench) wakes(c *cluster, window time.Duration) *waking {
 	if b.plain {
 		return nil
 	}
-	return &waking{c.client.Start("cyclictest", "--quiet", "--default-system", "--policy=rr", "--priority=50",
+	return &waking{c.client.Start("cyclictest", "--quiet", "--default-system", "--smp", "--policy=rr", "--priority=50",
 		"--interval=10000", fmt.Sprintf("--duration=%d", int(window.Seconds())))}
+}
+
+// report adds the row of what they were late at most; of a waking that is nil, none.
+func (w *waking) report(b *bench, s *stage, benchmark, measure string) {
+	if w == nil {
+		return
+	}
+	b.row(benchmark, measure+": a real-time thread that only wakes up", "ms late", w.latest(s), figures.Max, figures.Target{})
 }
 
 var latestWake = regexp.MustCompile(`Max: *(\d+)`)
 
-// latest is the most that it was late, in milliseconds, for want of a column of
+// latest is the most that each was late, in milliseconds, for want of a column of
 // its own in that of vrrpd.
 func (w *waking) latest(s *stage) pair {
 	if err := w.Wait(20 * time.Second); err != nil {
 		s.Fatalf("cyclictest: %v\n%s", err, w.Output())
 	}
-	found := latestWake.FindStringSubmatch(w.Output())
+	found := latestWake.FindAllStringSubmatch(w.Output(), -1)
 	if found == nil {
 		s.Fatalf("cyclictest said:\n%s", w.Output())
 	}
-	us, err := strconv.Atoi(found[1])
-	if err != nil {
-		s.Fatalf("cyclictest: %v", err)
+	late := pair{}
+	for _, one := range found {
+		us, err := strconv.Atoi(one[1])
+		if err != nil {
+			s.Fatalf("cyclictest: %v", err)
+		}
+		late.add(vrrpd, float64(us)/1000)
 	}
-	return pair{vrrpd: {float64(us) / 1000}}
+	return late
 }

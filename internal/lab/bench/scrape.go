@@ -36,15 +36,18 @@ func (b *bench) scrape(s *stage, routers int) {
 		variant: variant{realtime: !b.plain, global: fmt.Sprintf("[http]\nlisten = %q\n", scraped)}}
 	t.prepare()
 	window := b.window(5*time.Second, time.Minute)
-	watch := func() []float64 {
+	name := fmt.Sprintf("%d × %s", routers, short(interval))
+	watch := func(how string) []float64 {
+		wakes := b.wakes(c, window)
 		mark, began := c.rec.Mark(), time.Now()
 		time.Sleep(window)
 		ended := time.Now()
 		c.rec.Settle()
 		gaps, _ := t.intervals(c.rec.Since(mark), began, ended)
+		wakes.report(b, s, "scrape", name+", "+how)
 		return gaps
 	}
-	alone := watch()
+	alone := watch("alone")
 	before, began := t.a.runtime(s), time.Now()
 	client := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (conn net.Conn, err error) {
 		err = c.a.Do(func() error {
@@ -73,7 +76,7 @@ func (b *bench) scrape(s *stage, routers int) {
 			}
 		}()
 	}()
-	gaps := watch()
+	gaps := watch("while scraped")
 	close(stop)
 	if err := <-done; err != nil {
 		s.Fatalf("scrape: %v\n%s", err, t.a.said())
@@ -81,7 +84,6 @@ func (b *bench) scrape(s *stage, routers int) {
 	took := time.Since(began)
 	used := share(t.a.runtime(s)-before, took)
 	c.reset(t.a, t.b)
-	name := fmt.Sprintf("%d × %s", routers, short(interval))
 	one := func(measure, unit string, v float64, target figures.Target) {
 		p := pair{}
 		p.add(vrrpd, v)
