@@ -97,8 +97,11 @@ func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before past) (change
 		}
 	}
 	for _, inst := range fresh {
-		e.start(now, inst, before)
+		if inst.waits = inst.port.deaf; !inst.waits {
+			e.start(now, inst, before)
+		}
 	}
+	e.runs = true
 	e.save()
 	return changes
 }
@@ -122,6 +125,7 @@ func (g *group) stays(plan *config.Plan, gone []*instance) bool {
 // start starts an instance. Its addresses must not be here until it says so,
 // which it does at once where it goes on for an earlier process.
 func (e *engine) start(now vrrp.Instant, inst *instance, before past) {
+	inst.waits = false
 	e.order(func() {
 		if inst.router.State() != vrrp.Active {
 			e.out.addresses.Set(inst.owner, inst.want(false))

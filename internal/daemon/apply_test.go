@@ -220,9 +220,9 @@ func TestVersionChanged(t *testing.T) {
 		web: active -> initialize (shutdown)
 		close eth0#2
 		open eth0#2 ipv4
+		saved
 		drop web 192.0.2.100/24
-		web: initialize -> backup (startup)
-		saved`)
+		web: initialize -> backup (startup)`)
 	if s.inst("web") == old {
 		t.Error("it is the same router")
 	}
@@ -245,9 +245,9 @@ func TestMovedToAnotherInterface(t *testing.T) {
 		web: active -> initialize (shutdown)
 		close eth0#2
 		open eth1#3 ipv4
+		saved
 		drop web 192.0.2.100/24
-		web: initialize -> backup (startup)
-		saved`)
+		web: initialize -> backup (startup)`)
 }
 
 // Unicast: one message for each peer, each with the checksum for its address,

@@ -21,7 +21,7 @@ func (e *engine) assess(now vrrp.Instant, inst *instance) {
 	parts, faults = append(parts, bondParts...), append(bondFaults, faults...)
 	source, silent := netip.Addr{}, false
 	if p := inst.port; p != nil {
-		reason := p.unusable()
+		reason := p.fault(inst)
 		if reason == "" {
 			source, reason = p.source(inst, func(a netip.Addr) bool { return e.virtual[a] > 0 })
 		}
@@ -117,6 +117,8 @@ func (e *engine) refreshPort(p *port) {
 	}
 }
 
+// openPort opens a port's socket and has it join the group: aside, unless nothing
+// runs yet that would have to wait.
 func (e *engine) openPort(p *port) {
 	w, err := e.out.open(p.name, p.iface.Index, p.family)
 	if err == nil {
@@ -125,17 +127,66 @@ func (e *engine) openPort(p *port) {
 		}
 	}
 	if err != nil {
-		if p.err == nil || p.err.Error() != err.Error() { // it is tried every second
-			e.tell(note{kind: kindInterface, level: levelError, text: "cannot use " + p.name + ": " + err.Error()})
-		}
-		p.err = err
+		e.portFailed(p, err)
 		return
 	}
-	p.wire, p.err = w, nil
+	p.wire, p.deaf = w, true
+	if !e.runs {
+		e.joined(p, w.Join())
+		return
+	}
+	e.out.aside(func() {
+		err := w.Join()
+		e.out.again(0, func(now vrrp.Instant) {
+			if p.wire != w {
+				return // closed by now
+			}
+			e.joined(p, err)
+			e.heeds(now, p)
+		})
+	})
+}
+
+// joined takes note of what became of joining the group.
+func (e *engine) joined(p *port, err error) {
+	if err != nil {
+		before := p.err
+		e.closePort(p)
+		p.err = before
+		e.portFailed(p, err)
+		return
+	}
+	p.deaf, p.err = false, nil
+}
+
+func (e *engine) portFailed(p *port, err error) {
+	if p.err == nil || p.err.Error() != err.Error() { // it is tried every second
+		e.tell(note{kind: kindInterface, level: levelError, text: "cannot use " + p.name + ": " + err.Error()})
+	}
+	p.err = err
+}
+
+// heeds has the instances of a port go by what it is like now, and starts those
+// that waited for that.
+func (e *engine) heeds(now vrrp.Instant, p *port) {
+	for _, inst := range e.instances {
+		if inst.port == p {
+			e.assess(now, inst)
+		}
+	}
+	if e.idle != nil {
+		return // everything stops
+	}
+	for _, inst := range e.instances {
+		if inst.port == p && inst.waits {
+			e.start(now, inst, past{})
+		}
+	}
 }
 
 func (e *engine) closePort(p *port) {
 	e.endPlan()
+	p.deaf = false
 	if p.wire != nil {
 		w := p.wire
 		e.out.unwatch(w)

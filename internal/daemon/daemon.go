@@ -174,7 +174,7 @@ func (d *Daemon) open() error {
 	}
 	d.engine = newEngine(outside{
 		open: func(name string, index int, family vrrp.Family) (wire, error) {
-			return transport.Open(transport.Config{Interface: name, Index: index, Family: transport.Family(family), Multicast: true})
+			return transport.Open(transport.Config{Interface: name, Index: index, Family: transport.Family(family)})
 		},
 		watch:     func(w wire, token int32) error { return poller.Add(w.FD(), token) },
 		unwatch:   func(w wire) { _ = poller.Remove(w.FD()) }, // it is closed next, which removes it too

@@ -58,6 +58,7 @@ type engine struct {
 	departing  []*instance   // dropped by a reload, and still handing over
 	departures int           // so far
 	idle       chan struct{} // closed when everything has stopped; nil: nobody stops it
+	runs       bool          // routers were started, and nothing is to hold them up
 	byToken    map[int32]*port
 	ports      map[portKey]*port
 	nextToken  int32

@@ -8,8 +8,7 @@ import (
 // Errands are done for the loop, in order, by somebody who may wait. In the kernel
 // whoever joins or leaves a multicast group, or closes a socket that has joined one,
 // waits for the lock under which all interfaces are changed. When twenty of them are
-// deleted that is held for long, and nobody's advertisements are to wait for it. (Opening a socket
-// waits for it as well, and is done on the loop all the same, for an interface that is new.)
+// created or deleted that is held for long, and nobody's advertisements are to wait for it.
 type errands struct {
 	mu   sync.Mutex
 	todo []func()

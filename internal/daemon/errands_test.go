@@ -6,6 +6,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"vrrpd/internal/netif"
+	"vrrpd/vrrp"
 )
 
 // Errands are done in order, while others are added, and the last of them after the end.
@@ -52,4 +55,125 @@ func TestSocketsAreClosedAside(t *testing.T) {
 	if aside[0](); !w.closed {
 		t.Error("the errand did not close it")
 	}
+}
+
+// errands keeps them for the test to do.
+func (s *script) errands() (do func()) {
+	var aside []func()
+	s.e.out.aside = func(do func()) { aside = append(aside, do) }
+	return func() {
+		s.t.Helper()
+		if len(aside) == 0 {
+			s.t.Fatal("there is no errand")
+		}
+		todo := aside
+		aside = nil
+		for _, do := range todo {
+			do()
+		}
+		s.do(func() {})
+	}
+}
+
+const both = oneInstance + "[instance.db]\ninterface='eth1'\nvrid=52\naddresses=['192.0.2.200/24']\n"
+
+// Nor is joining the group. Until that is done nothing can be heard: a router that
+// is down stays so, and one that is active goes on.
+func TestGroupsAreJoinedAside(t *testing.T) {
+	t.Run("an interface that comes", func(t *testing.T) {
+		s := started(t, oneInstance)
+		eth0 := s.e.ifaces["eth0"]
+		s.see(func(i *netif.Interface) { *i = netif.Interface{} })
+		s.state("web", vrrp.Fault)
+		do := s.errands()
+		s.see(func(i *netif.Interface) { *i = eth0 })
+		s.state("web", vrrp.Fault)
+		if got := s.inst("web").router.Faults(); !slices.Equal(got, []string{"the VRRP group is not joined on eth0 yet"}) {
+			t.Errorf("faults: %q", got)
+		}
+		do()
+		s.state("web", vrrp.Backup)
+	})
+	t.Run("another one under an active router", func(t *testing.T) {
+		s := started(t, oneInstance)
+		s.activate("web")
+		do := s.errands()
+		s.see(func(i *netif.Interface) { i.Index = 9 })
+		s.state("web", vrrp.Active)
+		s.forget()
+		s.fire()
+		s.got("eth0#9: vrid 51 advertises 100")
+		do()
+		s.state("web", vrrp.Active)
+		if s.inst("web").port.deaf {
+			t.Error("the port never heard that it has joined")
+		}
+	})
+	t.Run("another one under a backup", func(t *testing.T) {
+		s := started(t, oneInstance)
+		do := s.errands()
+		s.see(func(i *netif.Interface) { i.Index = 9 })
+		s.state("web", vrrp.Fault)
+		do()
+		s.state("web", vrrp.Backup)
+	})
+	t.Run("an instance that is new", func(t *testing.T) {
+		s := started(t, oneInstance)
+		do := s.errands()
+		s.reload(both)
+		s.state("db", vrrp.Initialize)
+		s.reload(both + "priority=77\n") // changed before it was started
+		s.forget()
+		do()
+		s.got("drop db 192.0.2.200/24\ndb: initialize -> backup (startup)")
+		if got := s.inst("db").router.Priority(); got != 77 {
+			t.Errorf("priority %d", got)
+		}
+	})
+	t.Run("one that is new and goes", func(t *testing.T) {
+		s := started(t, oneInstance)
+		do := s.errands()
+		s.reload(both)
+		s.reload(oneInstance)
+		s.forget()
+		do()
+		s.got("close eth1#3")
+	})
+	t.Run("everything stops", func(t *testing.T) {
+		s := started(t, oneInstance)
+		do := s.errands()
+		s.reload(both)
+		s.do(func() { s.e.stop(s.now, false) })
+		do()
+		s.state("db", vrrp.Initialize)
+		select {
+		case <-s.e.idle:
+		default:
+			t.Error("it has not stopped")
+		}
+	})
+}
+
+// A group that cannot be joined is a fault, told once and tried every second.
+func TestGroupThatCannotBeJoined(t *testing.T) {
+	s := started(t, oneInstance)
+	s.join["eth1"] = errTest
+	s.reload(both)
+	s.state("db", vrrp.Fault)
+	if got := s.inst("db").cause; got != "eth1: no way" {
+		t.Errorf("cause: %s", got)
+	}
+	s.forget()
+	for range 5 {
+		s.wait(time.Second)
+		s.do(func() { s.e.tick(s.now) })
+	}
+	for _, n := range s.notes {
+		t.Errorf("told again: %s", n.text)
+	}
+	s.state("db", vrrp.Fault)
+	delete(s.join, "eth1")
+	s.do(func() { s.e.tick(s.now) })
+	s.state("db", vrrp.Backup)
+	s.state("web", vrrp.Backup)
 }

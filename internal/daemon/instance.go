@@ -49,6 +49,7 @@ type instance struct {
 	group  *group        // nil: alone
 	member int           // its place in the group
 	port   *port
+	waits  bool // to be started, until its port has joined the group
 
 	slot     int  // in the timers
 	inRow    bool // of those overdue

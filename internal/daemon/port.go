@@ -12,6 +12,7 @@ import (
 // A wire is a socket: transport.Socket, or a stand-in of the tests.
 type wire interface {
 	FD() int
+	Join() error // the group: until then nothing is heard that was sent to it
 	Receive(*transport.Batch) (packets []transport.Packet, more bool, err error)
 	Queue(src, dst netip.Addr, data []byte)
 	Flush() (sent int, failed []transport.SendError)
@@ -27,6 +28,7 @@ type port struct {
 	family vrrp.Family
 	iface  netif.Interface // as last seen; Index 0: absent
 	wire   wire            // nil: the interface is absent, or err says why not
+	deaf   bool            // it has not joined the group yet
 	err    error
 	token  int32
 	users  map[uint8]*instance // by VRID
@@ -54,6 +56,17 @@ func (p *port) unusable() (reason string) {
 		return p.name + ": " + p.err.Error()
 	}
 	return ""
+}
+
+// fault is unusable for one of the instances. Before the group is joined nobody's
+// advertisement can be heard: no moment to become a backup, which could take over
+// beside them, nor one to leave for who is active.
+func (p *port) fault(inst *instance) (reason string) {
+	reason = p.unusable()
+	if reason == "" && p.deaf && inst.router.State() != vrrp.Active {
+		reason = "the VRRP group is not joined on " + p.name + " yet"
+	}
+	return reason
 }
 
 // lostCarrier reports whether that is for want of a carrier alone.

@@ -38,6 +38,7 @@ func rehearse() vrrp.State {
 type unsent struct{}
 
 func (unsent) FD() int                                                    { return -1 }
+func (unsent) Join() error                                                { return nil }
 func (unsent) Receive(*transport.Batch) ([]transport.Packet, bool, error) { return nil, false, nil }
 func (unsent) Queue(_, _ netip.Addr, _ []byte)                            {}
 func (unsent) Flush() (sent int, failed []transport.SendError)            { return 0, nil }

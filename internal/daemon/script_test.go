@@ -44,20 +44,22 @@ type script struct {
 	lines []string
 	wires map[string]*fakeWire // by interface and family
 	open  map[string]error     // interfaces that cannot be opened
+	join  map[string]error     // … whose group cannot be joined
 	saved savedState           // as of the last time the engine wanted it written
 	again func(vrrp.Instant)   // what the engine wants to be called later
+	soon  []func(vrrp.Instant) // … in another turn
 	notes []note
 }
 
 func newScript(t *testing.T) *script {
-	s := &script{t: t, now: vrrp.Instant(time.Hour), wires: map[string]*fakeWire{}, open: map[string]error{}}
+	s := &script{t: t, now: vrrp.Instant(time.Hour), wires: map[string]*fakeWire{}, open: map[string]error{}, join: map[string]error{}}
 	s.e = newEngine(outside{
 		open: func(name string, index int, family vrrp.Family) (wire, error) {
 			if err := s.open[name]; err != nil {
 				return nil, err
 			}
 			s.line("open %s#%d %s", name, index, family)
-			w := &fakeWire{s: s, name: fmt.Sprintf("%s#%d", name, index), family: family}
+			w := &fakeWire{s: s, name: fmt.Sprintf("%s#%d", name, index), family: family, join: s.join[name]}
 			s.wires[name+" "+family.String()] = w
 			return w, nil
 		},
@@ -68,9 +70,15 @@ func newScript(t *testing.T) *script {
 		notify: func(n notification) {
 			s.line("notify %s %s %s %s", n.name, n.state, n.condition, n.turned)
 		},
-		took:      func(d time.Duration) { s.line("took %s", d.Round(time.Millisecond)) },
-		saved:     func() { s.saved = s.e.state("boot"); s.line("saved") },
-		again:     func(after time.Duration, do func(vrrp.Instant)) { s.again = do },
+		took:  func(d time.Duration) { s.line("took %s", d.Round(time.Millisecond)) },
+		saved: func() { s.saved = s.e.state("boot"); s.line("saved") },
+		again: func(after time.Duration, do func(vrrp.Instant)) {
+			if after == 0 {
+				s.soon = append(s.soon, do)
+				return
+			}
+			s.again = do
+		},
 		readBonds: func() { s.line("read the bonds") },
 		giveWay:   func() {},
 		aside:     func(do func()) { do() },
@@ -164,10 +172,15 @@ func (s *script) start(toml string, before past) (changes []string) {
 	return changes
 }
 
-// do is a turn of the loop with one request.
+// do is a turn of the loop with one request, and the turns that it brings about.
 func (s *script) do(f func()) {
 	f()
-	for s.e.flush(s.now); s.e.backlog(s.now); s.e.flush(s.now) { // as many turns
+	for s.e.flush(s.now); s.e.backlog(s.now) || len(s.soon) > 0; s.e.flush(s.now) {
+		soon := s.soon
+		s.soon = nil
+		for _, do := range soon {
+			do(s.now)
+		}
 	}
 }
 
@@ -331,6 +344,7 @@ type fakeWire struct {
 	outbox []frame
 	fail   map[int]error // what becomes of the messages of the next Flush
 	broken error         // of Receive
+	join   error         // of Join
 	closed bool
 	quiet  bool // write nothing down
 	failed []transport.SendError
@@ -343,6 +357,8 @@ type frame struct {
 }
 
 func (w *fakeWire) FD() int { return w.fd }
+
+func (w *fakeWire) Join() error { return w.join }
 
 func (w *fakeWire) Series(of *transport.Series, due int64, interval time.Duration, messages []transport.Message) *transport.Series {
 	if w.line == 0 {
