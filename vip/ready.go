@@ -24,9 +24,9 @@ type Caller struct {
 // is another one, and is the next after it in real-time priority. Where the caller
 // has none, and others want to run, it sleeps until the bell rings: who looks on and on
 // has had its share by the time the order comes. Ready does not wait. Where the
-// program has one processor only it does nothing: that one is the caller's.
+// program has one CPU only it does nothing: that one is the caller's.
 func (k *Keeper) Ready(patience time.Duration, by Caller) {
-	if runtime.GOMAXPROCS(0) < 2 {
+	if runtime.NumCPU() < 2 {
 		return
 	}
 	k.caller.Store(&by)

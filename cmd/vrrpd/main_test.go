@@ -57,6 +57,25 @@ func TestMain(m *testing.M) {
 	os.Exit(1)
 }
 
+// The scheduler has processors to spare, unless the operator has said how many.
+func TestSpareProcessors(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for _, c := range []struct {
+		set       string
+		have, get int
+	}{{"", 1, leastProcessors}, {"", 2, leastProcessors}, {"", leastProcessors + 1, leastProcessors + 1}, {"2", 2, 2}} {
+		t.Setenv("GOMAXPROCS", c.set) // restores it
+		if c.set == "" {
+			os.Unsetenv("GOMAXPROCS")
+		}
+		runtime.GOMAXPROCS(c.have)
+		spareProcessors()
+		if got := runtime.GOMAXPROCS(0); got != c.get {
+			t.Errorf("GOMAXPROCS=%q, %d: %d, want %d", c.set, c.have, got, c.get)
+		}
+	}
+}
+
 // called runs the command in this process.
 func called(args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer

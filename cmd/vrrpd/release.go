@@ -15,6 +15,7 @@ import (
 // release hands over in place of a daemon that ended without a word. A signal
 // ends it early.
 func release(file string, stderr io.Writer) error {
+	spareProcessors()
 	hurry, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
 	env := config.HostEnv()

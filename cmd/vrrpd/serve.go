@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -29,8 +30,24 @@ import (
 // the start of thousands of instances.
 const startingCollect = 200
 
+// leastProcessors is one, of those among which the Go scheduler shares out the CPUs,
+// for each who waits for the kernel now and then while the others must not: the loop,
+// the keeper of addresses, the watcher of interfaces, and the loop's errands. Whoever
+// waits there keeps his until the scheduler looks, which may be 10 ms later. See
+// docs/decisions.md, 43.
+const leastProcessors = 4
+
+// spareProcessors sees to it that there are so many, unless the operator has set how
+// many there are to be ($GOMAXPROCS).
+func spareProcessors() {
+	if _, set := os.LookupEnv("GOMAXPROCS"); !set && runtime.GOMAXPROCS(0) < leastProcessors {
+		runtime.GOMAXPROCS(leastProcessors)
+	}
+}
+
 // serve runs the daemon until it is told to stop.
 func serve(file string, stderr io.Writer) error {
+	spareProcessors()
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	// A reader that went away (vrrpctl, a log) is an error of that write, not

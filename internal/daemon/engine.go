@@ -77,7 +77,7 @@ type engine struct {
 	realtime  string // what the daemon has of it; see privileges
 	replaces  bool   // it hands over in place of a daemon that ended without a word
 	stalledAt vrrp.Instant
-	alone     bool // the program has one processor
+	alone     bool // the program has one CPU
 	crowd     bool // more backups are to take over than one turn has room for
 	stalled   bool // the loop was frozen, and what arrived meanwhile is not all read yet
 
@@ -106,7 +106,7 @@ type group struct {
 
 func newEngine(out outside) *engine {
 	return &engine{out: out, byToken: map[int32]*port{}, ports: map[portKey]*port{},
-		checks: map[string]*checkState{}, board: newCheckBoard(), virtual: map[netip.Addr]int{}, alone: runtime.GOMAXPROCS(0) < 2}
+		checks: map[string]*checkState{}, board: newCheckBoard(), virtual: map[netip.Addr]int{}, alone: runtime.NumCPU() < 2}
 }
 
 // step feeds an event to an instance and carries out what it asks for.
@@ -266,7 +266,7 @@ const (
 
 // hurry reports whether there may be a takeover within a time, which nothing is to
 // come before. One that is overdue is none: in a flood it may be so for long.
-// Where the program has one processor, who adds addresses needs that one.
+// Where the program has one CPU, who adds addresses needs that one.
 func (e *engine) hurry(now vrrp.Instant, within time.Duration) bool {
 	at, takeover, ok := e.next()
 	return ok && takeover && now < at && at.Sub(now) < within && !e.alone
