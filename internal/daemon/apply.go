@@ -81,6 +81,7 @@ func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before past) (change
 	}
 	for _, inst := range fresh {
 		e.attach(inst)
+		inst.waits = inst.port.deaf
 	}
 	e.regroup(plan.Groups)
 	for _, inst := range left {
@@ -97,7 +98,7 @@ func (e *engine) apply(now vrrp.Instant, plan *config.Plan, before past) (change
 		}
 	}
 	for _, inst := range fresh {
-		if inst.waits = inst.port.deaf; !inst.waits {
+		if !inst.waits {
 			e.start(now, inst, before)
 		}
 	}

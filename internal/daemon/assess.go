@@ -80,6 +80,7 @@ func (e *engine) interfaces(now vrrp.Instant, s netif.Snapshot) {
 			e.assess(now, inst)
 		}
 	}
+	e.startWaiting(now)
 }
 
 // differs reports whether a port's interface was another in what its instances
@@ -142,7 +143,7 @@ func (e *engine) openPort(p *port) {
 				return // closed by now
 			}
 			e.joined(p, err)
-			e.heeds(now, p)
+			e.heed(now, p)
 		})
 	})
 }
@@ -166,19 +167,21 @@ func (e *engine) portFailed(p *port, err error) {
 	p.err = err
 }
 
-// heeds has the instances of a port go by what it is like now, and starts those
-// that waited for that.
-func (e *engine) heeds(now vrrp.Instant, p *port) {
+// heed has the instances of a port go by what it is like now.
+func (e *engine) heed(now vrrp.Instant, p *port) {
 	for _, inst := range e.instances {
 		if inst.port == p {
 			e.assess(now, inst)
 		}
 	}
-	if e.idle != nil {
-		return // everything stops
-	}
+	e.startWaiting(now)
+}
+
+// startWaiting starts the instances that waited for their ports, whether these
+// have joined the group or are gone.
+func (e *engine) startWaiting(now vrrp.Instant) {
 	for _, inst := range e.instances {
-		if inst.port == p && inst.waits {
+		if inst.waits && !inst.port.deaf && e.idle == nil { // else everything stops
 			e.start(now, inst, past{})
 		}
 	}

@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -138,6 +140,39 @@ func TestGroupsAreJoinedAside(t *testing.T) {
 		s.forget()
 		do()
 		s.got("close eth1#3")
+	})
+	t.Run("one that is new, and its interface goes", func(t *testing.T) {
+		s := started(t, oneInstance)
+		do := s.errands()
+		s.reload(both)
+		ifaces := maps.Clone(s.e.ifaces)
+		eth1 := ifaces["eth1"]
+		delete(ifaces, "eth1")
+		s.do(func() { s.e.interfaces(s.now, ifaces) })
+		s.state("db", vrrp.Fault)
+		do() // that of a socket which is closed
+		s.state("db", vrrp.Fault)
+		ifaces = maps.Clone(ifaces)
+		ifaces["eth1"] = eth1
+		s.do(func() { s.e.interfaces(s.now, ifaces) })
+		do()
+		s.state("db", vrrp.Backup)
+	})
+	t.Run("a member that is new", func(t *testing.T) {
+		s := started(t, oneInstance)
+		do := s.errands()
+		s.forget()
+		s.reload(both + "[group.site]\ninstances=['web', 'db']\n")
+		s.state("web", vrrp.Backup)
+		do()
+		s.state("web", vrrp.Backup)
+		s.state("db", vrrp.Backup)
+		for _, l := range s.lines {
+			if strings.Contains(l, "fault") {
+				t.Errorf("%s", l)
+			}
+		}
+		s.activate("web", "db")
 	})
 	t.Run("everything stops", func(t *testing.T) {
 		s := started(t, oneInstance)

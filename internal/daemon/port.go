@@ -60,10 +60,11 @@ func (p *port) unusable() (reason string) {
 
 // fault is unusable for one of the instances. Before the group is joined nobody's
 // advertisement can be heard: no moment to become a backup, which could take over
-// beside them, nor one to leave for who is active.
+// beside them, nor one to leave for who is active. One that is not started yet waits for
+// it anyway, and is no reason for its group to be in fault.
 func (p *port) fault(inst *instance) (reason string) {
 	reason = p.unusable()
-	if reason == "" && p.deaf && inst.router.State() != vrrp.Active {
+	if reason == "" && p.deaf && !inst.waits && inst.router.State() != vrrp.Active {
 		reason = "the VRRP group is not joined on " + p.name + " yet"
 	}
 	return reason
