@@ -180,8 +180,11 @@ func (e *engine) heed(now vrrp.Instant, p *port) {
 // startWaiting starts the instances that waited for their ports, whether these
 // have joined the group or are gone.
 func (e *engine) startWaiting(now vrrp.Instant) {
+	if e.idle != nil {
+		return // everything stops, and the ports may be gone
+	}
 	for _, inst := range e.instances {
-		if inst.waits && !inst.port.deaf && e.idle == nil { // else everything stops
+		if inst.waits && !inst.port.deaf {
 			e.start(now, inst, past{})
 		}
 	}

@@ -219,6 +219,9 @@ func (e *engine) speakUp(b *bond) {
 // link that is now active learns where the group is wanted. The driver asks
 // the kernel for it in some modes (resend_igmp), never in 802.3ad.
 func (e *engine) rejoin(p *port) {
+	if p == nil {
+		return // everything stops
+	}
 	type joiner interface{ Rejoin() error }
 	if w, ok := p.wire.(joiner); ok {
 		e.out.aside(func() {

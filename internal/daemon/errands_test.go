@@ -181,6 +181,8 @@ func TestGroupsAreJoinedAside(t *testing.T) {
 		s.do(func() { s.e.stop(s.now, false) })
 		do()
 		s.state("db", vrrp.Initialize)
+		s.e.closePorts()
+		s.do(func() { s.e.interfaces(s.now, s.e.ifaces) }) // news of the same turn
 		select {
 		case <-s.e.idle:
 		default:
