@@ -26,7 +26,7 @@ type Caller struct {
 // has had its share by the time the order comes. Ready does not wait. Where the
 // program has one CPU only it does nothing: that one is the caller's.
 func (k *Keeper) Ready(patience time.Duration, by Caller) {
-	if runtime.NumCPU() < 2 {
+	if min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) < 2 {
 		return
 	}
 	k.caller.Store(&by)

@@ -106,7 +106,7 @@ type group struct {
 
 func newEngine(out outside) *engine {
 	return &engine{out: out, byToken: map[int32]*port{}, ports: map[portKey]*port{},
-		checks: map[string]*checkState{}, board: newCheckBoard(), virtual: map[netip.Addr]int{}, alone: runtime.NumCPU() < 2}
+		checks: map[string]*checkState{}, board: newCheckBoard(), virtual: map[netip.Addr]int{}, alone: min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) < 2}
 }
 
 // step feeds an event to an instance and carries out what it asks for.
