@@ -77,7 +77,7 @@ type engine struct {
 	realtime  string // what the daemon has of it; see privileges
 	replaces  bool   // it hands over in place of a daemon that ended without a word
 	stalledAt vrrp.Instant
-	alone     bool // the program has one CPU
+	alone     bool // the program has one CPU, or one processor of the Go scheduler
 	crowd     bool // more backups are to take over than one turn has room for
 	stalled   bool // the loop was frozen, and what arrived meanwhile is not all read yet
 
@@ -177,6 +177,13 @@ func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {
 			due = at.Add(-now.Sub(inst.dueAt))
 		}
 		e.then(func() { e.record(inst, record, at, due) })
+		if record.From == vrrp.Active && record.To == vrrp.Backup && inst.port != nil && inst.port.deaf {
+			e.out.again(0, func(now vrrp.Instant) { // what does not matter to one that is active
+				if inst.port != nil {
+					e.assess(now, inst)
+				}
+			})
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"vrrpd/internal/control"
 	"vrrpd/internal/netif"
 	"vrrpd/vrrp"
 )
@@ -110,6 +111,16 @@ func TestGroupsAreJoinedAside(t *testing.T) {
 		if s.inst("web").port.deaf {
 			t.Error("the port never heard that it has joined")
 		}
+	})
+	t.Run("another one under a router that yields meanwhile", func(t *testing.T) {
+		s := started(t, oneInstance)
+		s.activate("web")
+		do := s.errands()
+		s.see(func(i *netif.Interface) { i.Index = 9 })
+		s.do(func() { s.e.demote(s.now, s.e.instances, control.DemoteRequest{Force: true}) })
+		s.state("web", vrrp.Fault) // as a backup it would take over, whoever is active
+		do()
+		s.state("web", vrrp.Backup)
 	})
 	t.Run("another one under a backup", func(t *testing.T) {
 		s := started(t, oneInstance)
