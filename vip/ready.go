@@ -24,15 +24,19 @@ type Caller struct {
 // is another one, and is the next after it in real-time priority. Where the caller
 // has none, and others want to run, it sleeps until the bell rings: who looks on and on
 // has had its share by the time the order comes. Ready does not wait. Where the
-// program has one CPU only it does nothing: that one is the caller's.
+// program has one processor only it does nothing: that one is the caller's.
 func (k *Keeper) Ready(patience time.Duration, by Caller) {
-	if min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) < 2 {
+	if oneProcessor() {
 		return
 	}
 	k.caller.Store(&by)
 	k.lookout.Store(k.clock(time.Now().Add(patience)))
 	k.nudge()
 }
+
+// oneProcessor reports whether there is one CPU, or one processor of the Go
+// scheduler, which may have more of them than there are CPUs.
+func oneProcessor() bool { return min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) < 2 }
 
 // lookOut does what Ready promises, if it was called, and begins with the order
 // if one comes. It reports whether there is more to do.

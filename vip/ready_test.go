@@ -125,7 +125,7 @@ func TestLookOut(t *testing.T) {
 	}
 	k := newKeeper(f, func(Event) {})
 	k.work.take(time.Now())
-	if min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) < 2 {
+	if oneProcessor() {
 		k.Ready(10*time.Second, Caller{Priority: 5})
 		if k.caller.Load() != nil {
 			t.Error("it looks out on the caller's processor")
@@ -171,7 +171,7 @@ func TestLookOut(t *testing.T) {
 
 // An order that waits already, or has not come by then, is no reason to look out.
 func TestLookOutLate(t *testing.T) {
-	if min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) < 2 {
+	if oneProcessor() {
 		return // see TestLookOut
 	}
 	f := newFakeKernel("eth0")
@@ -193,7 +193,7 @@ func TestLookOutLate(t *testing.T) {
 
 // Without an order the worker stops looking when it is told to.
 func TestLookOutInVain(t *testing.T) {
-	if min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) < 2 {
+	if oneProcessor() {
 		return // see TestLookOut
 	}
 	k := newKeeper(newFakeKernel("eth0"), func(Event) {})
