@@ -8,6 +8,7 @@ import (
 	"vrrpd/internal/config"
 	"vrrpd/internal/netif"
 	"vrrpd/vrrp"
+	"vrrpd/vrrp/transport"
 )
 
 // assess works out what the checks, the interface and the address to send
@@ -121,9 +122,10 @@ func (e *engine) refreshPort(p *port) {
 // openPort opens a port's socket and has it join the group: aside, unless nothing
 // runs yet that would have to wait.
 func (e *engine) openPort(p *port) {
+	p.familiar = transport.NewFamiliar(transport.Family(p.family))
 	w, err := e.out.open(p.name, p.iface.Index, p.family)
 	if err == nil {
-		if err = e.out.watch(w, p.token); err != nil {
+		if err = e.out.watch(w, p.token, p.familiar); err != nil {
 			w.Close()
 		}
 	}

@@ -176,7 +176,9 @@ func (d *Daemon) open() error {
 		open: func(name string, index int, family vrrp.Family) (wire, error) {
 			return transport.Open(transport.Config{Interface: name, Index: index, Family: transport.Family(family)})
 		},
-		watch:     func(w wire, token int32) error { return poller.Add(w.FD(), token) },
+		watch: func(w wire, token int32, familiar *transport.Familiar) error {
+			return poller.Listen(w.FD(), token, familiar)
+		},
 		unwatch:   func(w wire) { _ = poller.Remove(w.FD()) }, // it is closed next, which removes it too
 		addresses: d.keeper,
 		tell:      d.scribe.tell,

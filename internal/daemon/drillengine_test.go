@@ -26,7 +26,7 @@ func (s *script) members(name string) []demoting {
 func listen(under []demoting) *ear {
 	e := newEar()
 	for _, u := range under {
-		u.inst.ear = e
+		u.inst.listen(e)
 	}
 	return e
 }

@@ -201,7 +201,7 @@ func (w *nodeWorld) call(ctx context.Context, f func(now vrrp.Instant) error) er
 func (w *nodeWorld) Listen(e *ear) error {
 	return w.call(context.Background(), func(vrrp.Instant) error {
 		for _, u := range w.under {
-			u.inst.ear = e
+			u.inst.listen(e)
 		}
 		return nil
 	})

@@ -30,7 +30,7 @@ type addresses interface {
 // outside is what the engine needs of the world; none of it waits, but giveWay.
 type outside struct {
 	open      func(name string, index int, family vrrp.Family) (wire, error)
-	watch     func(w wire, token int32) error // have the loop read it
+	watch     func(w wire, token int32, familiar *transport.Familiar) error // have the loop read it
 	unwatch   func(w wire)
 	addresses addresses
 	tell      func(note) // people; see note
@@ -82,6 +82,7 @@ type engine struct {
 	stalled   bool // the loop was frozen, and what arrived meanwhile is not all read yet
 
 	packets     int              // read so far
+	happened    int              // actions carried out so far, but for the setting of timers
 	batch       *transport.Batch // nil: nothing was read yet
 	advert      vrrp.Advert      // the one being decoded, reused
 	dirty       []*port          // to be flushed
@@ -112,6 +113,9 @@ func newEngine(out outside) *engine {
 // step feeds an event to an instance and carries out what it asks for.
 func (e *engine) step(now vrrp.Instant, inst *instance, ev vrrp.Event) {
 	inst.justHeld = false
+	if ev.Kind != vrrp.EventAdvert {
+		inst.unfamiliar()
+	}
 	if inst.group == nil {
 		for _, a := range inst.router.Step(now, ev) {
 			e.carryOut(now, inst, a)
@@ -142,6 +146,10 @@ func (e *engine) settle(now vrrp.Instant, g *group) {
 func (e *engine) carryOut(now vrrp.Instant, inst *instance, a vrrp.Action) {
 	if inst.slot == plannedSlot && e.planCarriesOut(inst, a) {
 		return
+	}
+	if a.Kind != vrrp.ActionSetTimer {
+		inst.unfamiliar()
+		e.happened++
 	}
 	switch a.Kind {
 	case vrrp.ActionSendAdvert:

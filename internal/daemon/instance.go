@@ -83,6 +83,7 @@ type instance struct {
 	failing      bool         // not all of its last advertisement has left
 	mismatch     mismatch     // what a peer's advertisement differed in, as last told
 	mismatched   vrrp.Instant // when
+	familiar     bool         // the next advertisement like the last one may be heard later
 	heard        bool         // any valid advertisement, since the daemon started
 
 	conditions []control.Condition // in force, the oldest first

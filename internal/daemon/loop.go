@@ -125,6 +125,8 @@ func (l *loop) turn() (stopped bool, err error) {
 	if late := e.followPlan(); late > 0 {
 		l.lag(late)
 	}
+	before := e.packets
+	drained := l.readAhead(now)
 	at, armed := e.due()
 	// A backup that may not take over yet is due all the while.
 	late := now.Sub(max(at, l.began))
@@ -132,7 +134,6 @@ func (l *loop) turn() (stopped bool, err error) {
 	if armed && e.outdated(late) {
 		now = l.lookAgain(now, late)
 	}
-	drained, before := true, e.packets
 	for _, token := range ready {
 		drained = e.receive(now, token) && drained
 	}
@@ -184,6 +185,7 @@ func (l *loop) wait() (ready []int32, woken bool, err error) {
 	if at, ok := e.collectAt(); ok && int64(at) < deadline {
 		deadline, takeover = max(int64(at), 1), false
 	}
+	l.poller.ReadAhead(e.batch)
 	until := deadline
 	if e.plan.schedule != nil {
 		until = min(until, e.plan.schedule.Next())

@@ -30,7 +30,7 @@ func newTestLoop(t *testing.T) (*script, *loop) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { poller.Close() })
-	s.e.out.watch = func(w wire, token int32) error {
+	s.e.out.watch = func(w wire, token int32, _ *transport.Familiar) error {
 		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 		if err != nil {
 			return err

@@ -33,6 +33,8 @@ type port struct {
 	token  int32
 	users  map[uint8]*instance // by VRID
 
+	familiar *transport.Familiar // what the wire hears again and again
+
 	queued []*instance // whose messages wait, in the order of Queue
 	dirty  bool        // something waits
 	errors [32]uint64  // packets that belong to no instance, by vrrp.Reason

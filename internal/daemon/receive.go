@@ -158,8 +158,7 @@ func (e *engine) accept(now vrrp.Instant, inst *instance, d vrrp.Datagram, at vr
 	}
 	ev := vrrp.Event{Kind: vrrp.EventAdvert,
 		Advert: vrrp.Received{Source: src, Priority: a.Priority, Interval: a.Interval, At: min(at, now)}}
-	e.step(now, inst, ev)
-	e.succeeds(now, inst, ev)
+	e.advertise(now, inst, ev, d.Message)
 	if inst.ear != nil {
 		inst.ear.advert(inst.cfg.Name, src, a.Priority, now.Sub(min(at, now)))
 	}

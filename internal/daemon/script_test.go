@@ -63,7 +63,7 @@ func newScript(t *testing.T) *script {
 			s.wires[name+" "+family.String()] = w
 			return w, nil
 		},
-		watch:     func(wire, int32) error { return nil },
+		watch:     func(wire, int32, *transport.Familiar) error { return nil },
 		unwatch:   func(wire) {},
 		addresses: fakeAddresses{s},
 		tell:      s.told,

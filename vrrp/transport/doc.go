@@ -31,7 +31,8 @@
 //	}
 //
 // What is to leave at even intervals may be left to the waiting thread: see
-// Schedule and WaitSending.
+// Schedule and WaitSending. What is heard again and again need not end a wait: see
+// Familiar.
 //
 // Times are nanoseconds of CLOCK_MONOTONIC, see Now. The wall clock may be
 // set to anything at any moment without effect: see Packet.At.

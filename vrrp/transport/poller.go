@@ -59,6 +59,9 @@ type Poller struct {
 	pollfd   unix.PollFd
 	events   [readySize]unix.EpollEvent
 	ready    [readySize]int32
+
+	batch     *Batch // for what is familiar; nil: nothing is read ahead
+	listeners []listener
 }
 
 // kernelTimespec is struct __kernel_timespec: 64 bits on every architecture.
@@ -76,7 +79,7 @@ func NewPoller() (*Poller, error) {
 		return nil, os.NewSyscallError("eventfd2", err)
 	}
 	p := &Poller{epoll: epoll, wakefd: wakefd, pollfd: unix.PollFd{Fd: int32(epoll), Events: unix.POLLIN}}
-	if err := p.add(wakefd, wakeToken); err != nil {
+	if err := p.add(wakefd, wakeToken, 0); err != nil {
 		p.Close()
 		return nil, err
 	}
@@ -89,19 +92,21 @@ func (p *Poller) Add(fd int, token int32) error {
 	if token < 0 {
 		return fmt.Errorf("wait for descriptor %d: negative token %d", fd, token)
 	}
-	return p.add(fd, token)
+	return p.add(fd, token, 0)
 }
 
-func (p *Poller) add(fd int, token int32) error {
-	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: token}
+// add takes the number of the listener as well, from 1 on; 0: it is none.
+func (p *Poller) add(fd int, token int32, listener int) error {
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: token, Pad: int32(listener)}
 	if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
 		return fmt.Errorf("wait for descriptor %d: %w", fd, err)
 	}
 	return nil
 }
 
-// Remove undoes Add. It must come before fd is closed.
+// Remove undoes Add and Listen. It must come before fd is closed.
 func (p *Poller) Remove(fd int) error {
+	p.unlisten(fd)
 	if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd, nil); err != nil {
 		return fmt.Errorf("no longer wait for descriptor %d: %w", fd, err)
 	}
@@ -175,6 +180,8 @@ func (p *Poller) wait(deadline, window, awakeFor int64, ahead, awake func()) ([]
 			return nil, false, os.NewSyscallError("epoll_pwait2", errno)
 		case n > 0:
 			return p.collect(n)
+		case p.readSome():
+			return nil, false, nil
 		case timeout == 0 || deadline != NoDeadline && Now() >= deadline:
 			return nil, false, nil
 		}
@@ -208,28 +215,39 @@ func (p *Poller) poll(timeout int64, raw bool) (int, unix.Errno) {
 	if p.noPwait2 {
 		return p.pollCoarse(timeout, raw)
 	}
-	var ts *kernelTimespec
-	if timeout >= 0 {
-		p.timeout = kernelTimespec{timeout / 1e9, timeout % 1e9}
-		ts = &p.timeout
-	}
-	var n uintptr
+	var n int
 	var errno unix.Errno
-	if raw {
-		n, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.epoll),
-			uintptr(unsafe.Pointer(&p.events)), readySize, uintptr(unsafe.Pointer(ts)), 0, 0)
-	} else {
-		n, errno = blockingSyscall(unix.SYS_EPOLL_PWAIT2, uintptr(p.epoll),
-			uintptr(unsafe.Pointer(&p.events)), readySize, uintptr(unsafe.Pointer(ts)), 0, 0)
+	switch {
+	case raw:
+		n, errno = p.pollRaw(timeout)
+	case timeout < 0:
+		n, errno = p.pollListening(-1)
+	default:
+		n, errno = p.pollListening(Now() + timeout)
 	}
 	switch errno {
 	case 0:
-		return int(n), 0
+		return n, 0
 	case unix.ENOSYS, unix.EPERM: // EPERM: a container's older seccomp filter
 		p.noPwait2 = true
 		return p.pollCoarse(timeout, raw)
 	}
 	return 0, errno
+}
+
+// pollRaw is poll on a kernel that can, without telling the scheduler.
+//
+//go:nosplit
+//go:norace
+func (p *Poller) pollRaw(timeout int64) (n int, errno unix.Errno) {
+	var ts *kernelTimespec
+	if timeout >= 0 {
+		p.timeout.sec, p.timeout.nsec = timeout/1e9, timeout%1e9
+		ts = &p.timeout
+	}
+	r, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.epoll),
+		uintptr(unsafe.Pointer(&p.events)), readySize, uintptr(unsafe.Pointer(ts)), 0, 0)
+	return int(r), errno
 }
 
 // pollCoarse is poll for kernels before 5.11, whose epoll_wait counts whole

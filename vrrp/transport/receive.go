@@ -53,6 +53,7 @@ type Packet struct {
 type Batch struct {
 	clock   wallClock
 	used    int // headers that the kernel has written to
+	ahead   ahead
 	packets [BatchSize]Packet
 	headers [BatchSize]mmsghdr
 	iovecs  [BatchSize]unix.Iovec
@@ -88,20 +89,33 @@ func NewBatch() *Batch {
 // without allocating. Multicast is left out unless the socket has joined its
 // group. The packets are valid until the next Receive into b. More says that
 // there may be further packets, even if none is returned; once it is false
-// the queue was empty. An error does not lose packets.
+// the queue was empty. An error does not lose packets: there may be some beside
+// it. What a wait has read ahead into b was first in the queue.
 func (s *Socket) Receive(b *Batch) (packets []Packet, more bool, err error) {
-	start := Now()
-	n, errno := b.fill(s.fd)
-	switch errno {
-	case 0:
-	case unix.EAGAIN:
+	start, now := Now(), int64(0)
+	var errno unix.Errno
+	if b.ahead.some && b.ahead.fd == s.fd {
+		start, errno, now = b.ahead.at, b.ahead.errno, b.ahead.over
+	} else {
+		b.prepare()
+		errno = b.take(s.fd)
+	}
+	b.ahead.some = false
+	n := b.used
+	switch {
+	case errno != 0 && errno != unix.EAGAIN:
+		err = fmt.Errorf("receive on %s (%s): %w", s.name, s.family, error(errno))
+		if n == 0 {
+			return nil, false, err
+		}
+	case n == 0:
 		s.drained = start
 		return nil, false, nil
-	default:
-		return nil, false, fmt.Errorf("receive on %s (%s): %w", s.name, s.family, error(errno))
 	}
 	b.clock.read()
-	now := Now()
+	if now == 0 {
+		now = Now()
+	}
 	// What was not in the queue when it was last empty has arrived since.
 	earliest := s.drained - inFlight
 	kept := 0
@@ -116,7 +130,7 @@ func (s *Socket) Receive(b *Batch) (packets []Packet, more bool, err error) {
 	if more = n == BatchSize; !more {
 		s.drained = start
 	}
-	return b.packets[:kept], more, nil
+	return b.packets[:kept], more, err
 }
 
 // concerns tells whether the socket is meant to hear what is sent to dst. On
@@ -126,28 +140,39 @@ func (s *Socket) concerns(dst netip.Addr) bool {
 	return !dst.IsMulticast() || s.joined.Load() && dst == s.family.Group()
 }
 
-// fill makes one recvmmsg. It never waits, so it does not tell the scheduler,
-// which would cost a take-over the time to get its processor back. The kernel
-// is only told of Go memory that b refers to, and the heap does not move.
-func (b *Batch) fill(fd int) (int, unix.Errno) {
+// prepare empties the batch.
+//
+//go:nosplit
+//go:norace
+func (b *Batch) prepare() {
 	for i := range b.used {
 		h := &b.headers[i]
 		h.Namelen = unix.SizeofSockaddrInet6
 		h.SetControllen(controlSize)
 	}
 	b.used = 0
-	for {
+}
+
+// take makes one recvmmsg, for as many packets as there is still room for. It
+// never waits, so it does not tell the scheduler, which would cost a take-over the
+// time to get its processor back. The kernel is only told of Go memory that b
+// refers to, and the heap does not move.
+//
+//go:nosplit
+//go:norace
+func (b *Batch) take(fd int) unix.Errno {
+	for b.used < BatchSize {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd),
-			uintptr(unsafe.Pointer(&b.headers)), BatchSize, unix.MSG_DONTWAIT, 0, 0)
+			uintptr(unsafe.Pointer(&b.headers[b.used])), uintptr(BatchSize-b.used), unix.MSG_DONTWAIT, 0, 0)
 		if errno == unix.EINTR {
 			continue
 		}
-		if errno != 0 {
-			return 0, errno
+		if errno == 0 {
+			b.used += int(n)
 		}
-		b.used = int(n)
-		return int(n), 0
+		return errno
 	}
+	return 0
 }
 
 // parse fills in p from the i-th message, except for At, and returns the

@@ -183,7 +183,7 @@ func (o *outbox) begin() {
 // send sends the messages in the slots. The kernel stops at the first that
 // fails and tells its errno only if it was the first of the call, so after
 // each failure sending goes on behind it. The system call never waits, so it
-// does not tell the scheduler (see Batch.fill).
+// does not tell the scheduler (see Batch.take).
 func (s *Socket) send() {
 	o := s.out
 	for first := 0; first < o.n; {

@@ -195,11 +195,18 @@ func (p *Poller) pollSending(enough, deadline int64, s *Schedule) (n int, errno 
 		if deadline < until {
 			until = deadline
 		}
-		n, errno = p.pollRaw(until - clock(unix.CLOCK_MONOTONIC))
+		n, errno = p.pollRaw(max(until-clock(unix.CLOCK_MONOTONIC), 0))
 		if errno == unix.EINTR { // the runtime's preemption signal, mostly
 			continue
 		}
-		if errno != 0 || n > 0 {
+		if errno != 0 {
+			break
+		}
+		if n > 0 {
+			goOn := false
+			if n, goOn = p.readAhead(n, deadline, until); goOn {
+				continue
+			}
 			break
 		}
 		s.readClocks()
@@ -209,20 +216,6 @@ func (p *Poller) pollSending(enough, deadline int64, s *Schedule) (n int, errno 
 	}
 	exitsyscall()
 	return n, errno
-}
-
-// pollRaw is poll, on a kernel that can.
-//
-//go:nosplit
-//go:norace
-func (p *Poller) pollRaw(timeout int64) (n int, errno unix.Errno) {
-	if timeout < 0 {
-		timeout = 0
-	}
-	p.timeout.sec, p.timeout.nsec = timeout/1e9, timeout%1e9
-	r, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.epoll),
-		uintptr(unsafe.Pointer(&p.events)), readySize, uintptr(unsafe.Pointer(&p.timeout)), 0, 0)
-	return int(r), errno
 }
 
 // sendDue sends what is due, and with it what soon will be, in the order of the
