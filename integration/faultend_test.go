@@ -215,6 +215,38 @@ func TestFaultFreeze(t *testing.T) {
 	}
 }
 
+// TestFaultShortFreeze stops an active daemon for little longer than it takes the
+// other to take over. However short that was, it follows the other one first, and
+// preempts a down interval after it woke: clients have one gap, not two.
+func TestFaultShortFreeze(t *testing.T) {
+	t.Parallel()
+	const interval = 100 * time.Millisecond
+	_, _, a, b, _ := twoNodes(t, interval, "")
+	b.start()
+	b.waitState("web", "active", 20*time.Second)
+	a.start() // and has heard b before
+	a.waitState("web", "active", 20*time.Second)
+	b.waitState("web", "backup", 20*time.Second)
+	time.Sleep(time.Second) // it plans its advertisements by now
+	a.status()              // and has just begun to wait
+	a.proc.Stop()
+	b.waitState("web", "active", 20*time.Second)
+	time.Sleep(2 * interval)
+	woke := time.Now()
+	a.proc.Cont()
+	lab.Until(t, 20*time.Second, "a to be active again", func() bool {
+		for _, e := range a.events() {
+			if e.Time.After(woke) && e.Kind == "transition" && e.To == "active" {
+				if away := e.Time.Sub(woke); away < 2*interval {
+					t.Errorf("a took over again %v after it woke\n%s", away, a.must("events"))
+				}
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // TestFaultFreezeWithoutCarrier stops an active daemon that has just lost its
 // carrier for longer than it would ride that out, and gives the carrier back
 // meanwhile. On waking it goes by what is true then: nobody has taken over, so

@@ -28,8 +28,9 @@ const (
 )
 
 // collectAt returns when to collect garbage ahead of takeovers; false: not now.
-// As long as all active routers are heard it is never reached: then the next
-// takeover is two intervals away at least.
+// As long as all active routers are heard it is reached in a wait alone, which may
+// have read ahead: then the next takeover is two intervals away at least, once that
+// is taken, and it comes first (loop.turn).
 func (e *engine) collectAt() (vrrp.Instant, bool) {
 	if len(e.instances) < crowdFrom {
 		return 0, false

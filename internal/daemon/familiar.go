@@ -41,8 +41,9 @@ func (i *instance) listen(e *ear) {
 	i.unfamiliar()
 }
 
-// readAhead takes what the last wait has read by itself. That was before
-// anything that may have kept the loop from running.
+// readAhead takes what the last wait has read by itself. It comes before anything
+// that looks at a timer, or at how late it is: that has arrived before the loop was
+// kept from running, if it was.
 func (l *loop) readAhead(now vrrp.Instant) (drained bool) {
 	token, ok := l.poller.Ahead()
 	return !ok || l.engine.receive(now, token)

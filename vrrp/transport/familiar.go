@@ -31,15 +31,28 @@ func NewFamiliar(family Family) *Familiar { return &Familiar{family: family} }
 // Two messages are held to be the same that have the same source, length, and
 // first eight octets, which with VRRP contain a checksum of the rest.
 func (f *Familiar) Add(src netip.Addr, message []byte) {
+	if k := f.keyOf(src, message); k != 0 {
+		f.keys[message[1]] = k
+	}
+}
+
+// keyOf returns the key of a message; 0: it has none.
+func (f *Familiar) keyOf(src netip.Addr, message []byte) uint64 {
 	if len(message) < keyed || f.family == IPv4 && !src.Is4() {
-		return
+		return 0
 	}
 	a := src.As16()
 	source := a[:]
 	if f.family == IPv4 {
 		source = a[12:]
 	}
-	f.keys[message[1]] = key(unsafe.SliceData(source), len(source), unsafe.SliceData(message), len(message))
+	return key(unsafe.SliceData(source), len(source), unsafe.SliceData(message), len(message))
+}
+
+// Knows reports whether a message is familiar.
+func (f *Familiar) Knows(src netip.Addr, message []byte) bool {
+	k := f.keyOf(src, message)
+	return k != 0 && f.keys[message[1]] == k
 }
 
 // Remove undoes Add.
@@ -99,9 +112,9 @@ type ahead struct {
 	some  bool // there is something
 	fd    int  // of which socket
 	token int32
-	errno unix.Errno // of the last attempt
-	// When that began and was over, CLOCK_MONOTONIC ns.
-	at, over int64
+	errno unix.Errno       // of the last attempt
+	at    int64            // when that began, CLOCK_MONOTONIC ns
+	read  [BatchSize]int64 // when each packet was read, likewise
 }
 
 // Listen is Add for a socket of which a wait may read what is familiar, once
@@ -151,7 +164,7 @@ func (p *Poller) readSome() bool { return p.batch != nil && p.batch.ahead.some }
 
 const (
 	// What comes again within closeBy (ns) is read after a pause of gatherFor, in
-	// which more of it may gather.
+	// which more of it may gather, if nothing is due within closeBy.
 	closeBy   = 1_000_000
 	gatherFor = 300_000
 )
@@ -185,8 +198,8 @@ func (p *Poller) pollListening(until int64) (n int, errno unix.Errno) {
 }
 
 // readAhead reads the only one of n descriptors that are ready, if that is a
-// listener's, and returns how many still are, and whether to go on waiting: until a moment
-// (CLOCK_MONOTONIC, ns), when nothing is due before next.
+// listener's, and returns how many still are, and whether to go on waiting until a
+// moment (CLOCK_MONOTONIC, ns). Something else is due at next, or until is that.
 //
 //go:nosplit
 //go:norace
@@ -197,8 +210,9 @@ func (p *Poller) readAhead(n int, until, next int64) (ready int, goOn bool) {
 	}
 	l := &p.listeners[p.events[0].Pad-1]
 	now := clock(unix.CLOCK_MONOTONIC)
-	// Whoever was stopped meanwhile is to look at the time first.
-	if now >= until || b.ahead.some && b.ahead.fd != l.fd {
+	// Whoever was stopped meanwhile is to look at the time first: what has arrived
+	// may be the answer to our silence.
+	if now >= next || b.ahead.some && b.ahead.fd != l.fd {
 		return n, false
 	}
 	if !b.ahead.some {
@@ -207,22 +221,23 @@ func (p *Poller) readAhead(n int, until, next int64) (ready int, goOn bool) {
 	}
 	from, pace := b.used, now-b.ahead.at
 	b.ahead.at = now
-	b.ahead.errno = b.take(l.fd)
-	b.ahead.over = clock(unix.CLOCK_MONOTONIC)
-	if b.ahead.errno != 0 {
+	if b.ahead.errno = b.take(l.fd); b.ahead.errno != 0 {
 		return 0, false
 	}
+	over, known := clock(unix.CLOCK_MONOTONIC), true
 	for i := from; i < b.used; i++ {
-		if !l.familiar.knows(b, i) {
-			return 0, false
-		}
+		b.ahead.read[i] = over
+		known = known && l.familiar.knows(b, i)
+	}
+	if !known {
+		return 0, false
 	}
 	// If the next is to come after the end, this is the moment: to be woken once
 	// more, for nothing but the time, costs as much.
 	if b.used == BatchSize || until-now <= pace {
 		return 0, false
 	}
-	if pace < closeBy && next-now > gatherFor {
+	if pace < closeBy && next-now > closeBy {
 		p.fallback.Sec, p.fallback.Nsec = 0, gatherFor
 		_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&p.fallback)), 0, 0)
 	}

@@ -92,10 +92,10 @@ func NewBatch() *Batch {
 // the queue was empty. An error does not lose packets: there may be some beside
 // it. What a wait has read ahead into b was first in the queue.
 func (s *Socket) Receive(b *Batch) (packets []Packet, more bool, err error) {
-	start, now := Now(), int64(0)
+	start, ahead := Now(), b.ahead.some && b.ahead.fd == s.fd
 	var errno unix.Errno
-	if b.ahead.some && b.ahead.fd == s.fd {
-		start, errno, now = b.ahead.at, b.ahead.errno, b.ahead.over
+	if ahead {
+		start, errno = b.ahead.at, b.ahead.errno
 	} else {
 		b.prepare()
 		errno = b.take(s.fd)
@@ -113,21 +113,22 @@ func (s *Socket) Receive(b *Batch) (packets []Packet, more bool, err error) {
 		return nil, false, nil
 	}
 	b.clock.read()
-	if now == 0 {
-		now = Now()
-	}
+	now := Now()
 	// What was not in the queue when it was last empty has arrived since.
 	earliest := s.drained - inFlight
 	kept := 0
 	for i := range n {
 		p := &b.packets[kept]
 		stamp := b.parse(i, s.family, p)
+		if ahead {
+			now = b.ahead.read[i]
+		}
 		p.At = b.clock.monotonic(stamp, earliest, now)
 		if s.concerns(p.Dst) {
 			kept++
 		}
 	}
-	if more = n == BatchSize; !more {
+	if more = n == BatchSize && err == nil; !more {
 		s.drained = start
 	}
 	return b.packets[:kept], more, err

@@ -150,7 +150,7 @@ func (s *Schedule) Take(sent func(series, times, partial int)) (late time.Durati
 // WaitSending is Wait that sends what a schedule says, when it is due, and goes
 // on waiting: for as long as nothing else happens no goroutine runs, nor is the
 // Go scheduler asked for anything, which on a busy machine answers late. What
-// arrives before something is due is returned first, as by Wait. Once it has sent
+// arrives before something is due is returned first, as by Wait, unless it is familiar. Once it has sent
 // something at or after the moment enough, it does not wait for the deadline any
 // more: to be woken once more would cost about as much as a sending.
 func (p *Poller) WaitSending(enough, deadline int64, s *Schedule) (ready []int32, woken bool, err error) {
