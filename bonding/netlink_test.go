@@ -229,6 +229,44 @@ func TestWatcherWithoutBonds(t *testing.T) {
 	}
 }
 
+// Where there is no bond nothing changes without a message, and nothing is read for
+// the time alone; to be asked is enough, and with a bond, or after a reading that
+// failed, everything is read as often as said.
+func TestWatcherReadsLessWithoutBonds(t *testing.T) {
+	namespace(t)
+	w, err := NewWatcher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Reread = time.Millisecond
+	first := make(chan bool, 1)
+	done := make(chan error)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { done <- w.Run(ctx, func(*Update) { first <- true }) }()
+	<-first
+	read := w.Latest().At
+	time.Sleep(50 * time.Millisecond)
+	if again := w.Latest().At; again != read {
+		t.Errorf("read again after %s", again.Sub(read))
+	}
+	w.Refresh()
+	for until := time.Now().Add(10 * time.Second); w.Latest().At == read; {
+		if time.Now().After(until) {
+			t.Fatal("asked for, and not read")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	for _, u := range []*Update{{Bonds: []Bond{{Name: "bond0"}}}, {Err: os.ErrInvalid}} {
+		if w.latest.Store(u); w.reread() != w.Reread {
+			t.Errorf("after %+v it reads again in %s", u, w.reread())
+		}
+	}
+}
+
 func TestWatcherClosedUnderRun(t *testing.T) {
 	namespace(t)
 	w, err := NewWatcher()

@@ -17,6 +17,10 @@ import (
 // count changes.
 const RereadDefault = 2 * time.Second
 
+// rereadNone is the same for a namespace without a bond, where nothing changes
+// without being announced.
+const rereadNone = 30 * time.Second
+
 // receiveBuffer holds some thousand link messages.
 const receiveBuffer = 1 << 20
 
@@ -44,8 +48,8 @@ func (u *Update) Bond(name string) *Bond {
 // wrong picture. When the kernel had to drop messages (ENOBUFS) the
 // subscription is still alive, and one reading makes up for all that was lost.
 type Watcher struct {
-	// Reread is the time between readings nobody asked for. Set it before Run;
-	// zero is RereadDefault.
+	// Reread is the time between readings nobody asked for, as long as there is a
+	// bond. Set it before Run; zero is RereadDefault.
 	Reread time.Duration
 
 	handle *Handle
@@ -133,13 +137,9 @@ func (w *Watcher) Run(ctx context.Context, report func(*Update)) error {
 	defer w.Close()
 	stop := context.AfterFunc(ctx, func() { _ = w.sub.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	every := w.Reread
-	if every <= 0 {
-		every = RereadDefault
-	}
 	for {
 		w.read(report)
-		due := time.Now().Add(every)
+		due := time.Now().Add(w.reread())
 		for {
 			if err := w.sub.SetReadDeadline(due); err != nil {
 				return fmt.Errorf("follow link messages: %w", err)
@@ -164,6 +164,18 @@ func (w *Watcher) Run(ctx context.Context, report func(*Update)) error {
 			}
 		}
 	}
+}
+
+// reread is the time until the next reading that nobody asks for.
+func (w *Watcher) reread() time.Duration {
+	every := w.Reread
+	if every <= 0 {
+		every = RereadDefault
+	}
+	if u := w.latest.Load(); u.Err == nil && len(u.Bonds) == 0 {
+		return max(every, rereadNone)
+	}
+	return every
 }
 
 // read takes one reading and reports it if it is news.
