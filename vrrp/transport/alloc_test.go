@@ -62,3 +62,23 @@ func TestNoAllocations(t *testing.T) {
 		t.Errorf("%v allocations for Now, want 0", now)
 	}
 }
+
+// A backup makes what it hears familiar each time.
+func TestFamiliarNoAllocations(t *testing.T) {
+	for _, test := range []struct {
+		family Family
+		src    string
+	}{{IPv4, "192.0.2.1"}, {IPv6, "fe80::1"}} {
+		f, src, message := NewFamiliar(test.family), addr(test.src), []byte("1z again")
+		f.Add(src, message)
+		if n := testing.AllocsPerRun(100, func() {
+			f.Remove(message[1])
+			f.Add(src, message)
+			if !f.Knows(src, message) {
+				t.Fatal("it is not familiar")
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations, want 0", test.family, n)
+		}
+	}
+}

@@ -21,7 +21,7 @@ import (
 // one message of one sender. It belongs to the goroutine of a Poller.
 type Familiar struct {
 	family Family
-	keys   [256]uint64 // 0: none
+	keys   []uint64 // by that octet, as far as there are any; 0: none
 }
 
 // NewFamiliar returns that of a socket of a family; nothing is familiar yet.
@@ -31,9 +31,14 @@ func NewFamiliar(family Family) *Familiar { return &Familiar{family: family} }
 // Two messages are held to be the same that have the same source, length, and
 // first eight octets, which with VRRP contain a checksum of the rest.
 func (f *Familiar) Add(src netip.Addr, message []byte) {
-	if k := f.keyOf(src, message); k != 0 {
-		f.keys[message[1]] = k
+	k := f.keyOf(src, message)
+	if k == 0 {
+		return
 	}
+	if missing := int(message[1]) + 1 - len(f.keys); missing > 0 {
+		f.keys = append(f.keys, make([]uint64, missing)...)
+	}
+	f.keys[message[1]] = k
 }
 
 // keyOf returns the key of a message; 0: it has none.
@@ -52,11 +57,26 @@ func (f *Familiar) keyOf(src netip.Addr, message []byte) uint64 {
 // Knows reports whether a message is familiar.
 func (f *Familiar) Knows(src netip.Addr, message []byte) bool {
 	k := f.keyOf(src, message)
-	return k != 0 && f.keys[message[1]] == k
+	return k != 0 && f.known(message[1]) == k
 }
 
 // Remove undoes Add.
-func (f *Familiar) Remove(second uint8) { f.keys[second] = 0 }
+func (f *Familiar) Remove(second uint8) {
+	if f.known(second) != 0 {
+		f.keys[second] = 0
+	}
+}
+
+// known returns the key of what is familiar; 0: nothing is.
+//
+//go:nosplit
+//go:norace
+func (f *Familiar) known(second uint8) uint64 {
+	if int(second) >= len(f.keys) {
+		return 0
+	}
+	return f.keys[second]
+}
 
 // keyed is how many octets of a message are compared.
 const keyed = 8
@@ -96,7 +116,7 @@ func (f *Familiar) knows(b *Batch, i int) bool {
 	if length < keyed || h.Flags&unix.MSG_TRUNC != 0 {
 		return false
 	}
-	known := f.keys[*(*byte)(unsafe.Add(data, 1))]
+	known := f.known(*(*byte)(unsafe.Add(data, 1)))
 	return known != 0 && known == key((*byte)(source), size, (*byte)(data), length)
 }
 

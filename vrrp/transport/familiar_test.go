@@ -155,7 +155,7 @@ func TestFamiliarComesAtAPace(t *testing.T) {
 	}{
 		{0, time.Hour, false}, // after the first nobody knows
 		{pace, pace - 10*time.Millisecond, false},
-		{0, 20 * time.Millisecond, true},
+		{0, 2 * pace, true},
 	} {
 		time.Sleep(step.after)
 		l.send(again)
@@ -356,20 +356,20 @@ func TestFamiliarBesideAnError(t *testing.T) {
 func TestFamiliarAndTheWallClock(t *testing.T) {
 	l := newListening(t, IPv4)
 	l.settle(again)
-	done := l.later(30*time.Millisecond, again, again, other)
-	start := Now()
-	l.wait(start + int64(20*time.Second))
-	<-done
-	l.batch.clock.offset += int64(time.Hour) // as before it was set back
-	packets := l.ahead()
-	if len(packets) != 3 {
-		t.Fatalf("read ahead %q", messages(packets))
-	}
-	for i, p := range packets {
-		if i > 0 && p.At-packets[i-1].At < int64(20*time.Millisecond) {
-			t.Errorf("packet %d counts as of %s after the one before", i, time.Duration(p.At-packets[i-1].At))
+	for range 10 { // on a busy machine two may be read at a time
+		done := l.later(30*time.Millisecond, again, other)
+		l.wait(Now() + int64(20*time.Second))
+		<-done
+		l.batch.clock.offset += int64(time.Hour) // as before it was set back
+		packets := l.ahead()
+		if messages(packets) != again+" "+other {
+			t.Fatalf("read ahead %q", messages(packets))
+		}
+		if packets[1].At-packets[0].At >= int64(20*time.Millisecond) {
+			return
 		}
 	}
+	t.Error("both count as of the same moment")
 }
 
 // Beside what leaves by itself it is the same.
@@ -377,17 +377,28 @@ func TestFamiliarBesideASchedule(t *testing.T) {
 	l := newListening(t, IPv4)
 	l.settle(again)
 	line := newLine(t)
-	s := NewSchedule(0, ages, NewSeries(nil, line.fd, Now(), 10*time.Millisecond, numbered(1)))
-	done := l.later(30*time.Millisecond, again, again, again, other)
-	ready, woken, err := l.WaitSending(NoDeadline, Now()+int64(20*time.Second), s)
-	got := l.ahead()
-	<-done
-	if len(ready) > 0 || woken || err != nil || messages(got) != strings.Join([]string{again, again, again, other}, " ") {
-		t.Errorf("ready %v, woken %t, %v; read ahead %q", ready, woken, err, messages(got))
+	for range 20 {
+		s := NewSchedule(0, ages, NewSeries(nil, line.fd, Now(), 20*time.Millisecond, numbered(1)))
+		done := l.later(30*time.Millisecond, again, again, again, other)
+		ready, woken, err := l.WaitSending(NoDeadline, Now()+int64(20*time.Second), s)
+		got := l.ahead()
+		<-done
+		sent := len(line.received(t))
+		if s.stopped || len(ready) > 0 { // the machine was busy
+			for len(got) == 0 || string(got[len(got)-1].message()) != other {
+				got = receive(t, l.to, 1)
+			}
+			continue
+		}
+		if woken || err != nil || messages(got) != strings.Join([]string{again, again, again, other}, " ") {
+			t.Errorf("woken %t, %v; read ahead %q", woken, err, messages(got))
+		}
+		if sent < 5 {
+			t.Errorf("%d messages have left in 120 ms", sent)
+		}
+		return
 	}
-	if sent := len(line.received(t)); sent < 8 {
-		t.Errorf("%d messages have left in 120 ms", sent)
-	}
+	t.Error("each time something was late by an interval")
 }
 
 // A batch is of one socket: what another has for us is ready as ever.
@@ -402,7 +413,9 @@ func TestReadAheadIsOfOneSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.send(again)
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		time.Sleep(50 * time.Millisecond)
 		from.Queue(addr("fe80::1"), IPv6.Group(), []byte(again))
 		from.Flush()
@@ -413,6 +426,7 @@ func TestReadAheadIsOfOneSocket(t *testing.T) {
 	if got := l.ahead(); messages(got) != again {
 		t.Errorf("read ahead %q", messages(got))
 	}
+	<-done
 	if packets := receive(t, to, 1); messages(packets) != again {
 		t.Errorf("of the other %q", messages(packets))
 	}
