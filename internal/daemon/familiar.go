@@ -1,8 +1,6 @@
 package daemon
 
-import (
-	"vrrpd/vrrp"
-)
+import "vrrpd/vrrp"
 
 // An advertisement that did nothing to a backup but put its timer off will do no
 // more the next time, unless something else happens to that router in between. So
@@ -18,13 +16,13 @@ func (e *engine) advertise(now vrrp.Instant, inst *instance, ev vrrp.Event, mess
 	if inst.port == nil {
 		return
 	}
-	switch {
-	case e.happened == happened && inst.router.State() == vrrp.Backup && inst.slot != noSlot && inst.deadline > deadline && inst.ear == nil:
-		inst.port.familiar.Add(ev.Advert.Source, message)
-		inst.familiar = true
-	default:
+	later := inst.slot != noSlot && inst.deadline > deadline
+	if inst.router.State() != vrrp.Backup || e.happened != happened || !later || inst.ear != nil {
 		inst.unfamiliar()
+		return
 	}
+	inst.port.familiar.Add(ev.Advert.Source, message)
+	inst.familiar = true
 }
 
 // unfamiliar has the next advertisement for a router heard at once.

@@ -115,9 +115,9 @@ func (p *Poller) Remove(fd int) error {
 
 // Wait returns when a descriptor is ready, when Wake was called, or at the
 // deadline (CLOCK_MONOTONIC ns, see Now; 0 and NoDeadline are none), never
-// before unless it has read ahead (see Ahead). Ready holds the tokens of the descriptors, at most 64, and is valid
-// until the next call. A deadline that has passed makes it look without
-// waiting; what is ready is reported even then.
+// before unless it has read ahead (see Ahead). Ready holds the tokens of the
+// descriptors, at most 64, and is valid until the next call. A deadline that has
+// passed makes it look without waiting; what is ready is reported even then.
 func (p *Poller) Wait(deadline int64) (ready []int32, woken bool, err error) {
 	return p.wait(deadline, 0, 0, nil, nil)
 }
