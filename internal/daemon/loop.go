@@ -137,8 +137,11 @@ func (l *loop) turn() (stopped bool, err error) {
 	for _, token := range ready {
 		drained = e.receive(now, token) && drained
 	}
+	// After two turns with packets that close together there is a pause in which more may
+	// gather, before any deadline. What they mean does not change with the delay, for
+	// they carry the moment they arrived.
 	if l.gather = false; e.packets != before {
-		l.gather, l.heard = now.Sub(l.heard) < gatherWithin, now
+		l.gather, l.heard = now.Sub(l.heard) < transport.GatherWithin, now
 	}
 	if armed && at <= now {
 		if due, ok := e.firstTimer(); ok && due <= now { // else it is time to read the bonds
@@ -191,7 +194,7 @@ func (l *loop) wait() (ready []int32, woken bool, err error) {
 		until = min(until, e.plan.schedule.Next())
 	}
 	if l.gather {
-		if err := l.poller.Pause(gatherFor, until); err != nil {
+		if err := l.poller.Pause(transport.GatherFor, until); err != nil {
 			return nil, false, err
 		}
 	}
@@ -264,16 +267,6 @@ func (l *loop) lookAgain(now vrrp.Instant, late time.Duration) vrrp.Instant {
 	}
 	return now
 }
-
-// Where many routers share the loop, or somebody floods us, packets come one
-// by one, and each would cost a turn. So two turns with packets within
-// gatherWithin are followed by a pause in which more may gather. What they mean
-// does not change with the delay, for they carry the moment they arrived; the
-// pause ends before any deadline.
-const (
-	gatherFor    = 300 * time.Microsecond
-	gatherWithin = time.Millisecond
-)
 
 // drainRounds bounds how often drain looks, besides what it takes to see every
 // socket once: a Wait reports up to drainSees of them.

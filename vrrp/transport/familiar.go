@@ -3,6 +3,7 @@ package transport
 import (
 	"net/netip"
 	"slices"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -182,11 +183,12 @@ func (p *Poller) Ahead() (token int32, ok bool) {
 // readSome reports whether there is something that was read ahead.
 func (p *Poller) readSome() bool { return p.batch != nil && p.batch.ahead.some }
 
+// Where many share a socket, or somebody floods us, packets come one by one, and
+// each would cost as much as a wait. So what comes again within GatherWithin is
+// followed by a pause of GatherFor, in which more may gather, unless something is due.
 const (
-	// What comes again within closeBy (ns) is read after a pause of gatherFor, in
-	// which more of it may gather, if nothing is due within closeBy.
-	closeBy   = 1_000_000
-	gatherFor = 300_000
+	GatherWithin = time.Millisecond
+	GatherFor    = 300 * time.Microsecond
 )
 
 // pollListening is poll that gives the processor away meanwhile, until a moment
@@ -257,9 +259,8 @@ func (p *Poller) readAhead(n int, until, next int64) (ready int, goOn bool) {
 	if b.used == BatchSize || until-now <= pace {
 		return 0, false
 	}
-	if pace < closeBy && next-now > closeBy {
-		p.fallback.Sec, p.fallback.Nsec = 0, gatherFor
-		_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&p.fallback)), 0, 0)
+	if pace < int64(GatherWithin) && next-now > int64(GatherWithin) {
+		_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&p.gather)), 0, 0)
 	}
 	return 0, true
 }

@@ -62,6 +62,7 @@ type Poller struct {
 
 	batch     *Batch // for what is familiar; nil: nothing is read ahead
 	listeners []listener
+	gather    unix.Timespec // GatherFor
 }
 
 // kernelTimespec is struct __kernel_timespec: 64 bits on every architecture.
@@ -78,7 +79,7 @@ func NewPoller() (*Poller, error) {
 		unix.Close(epoll) // a fresh descriptor: nothing to lose
 		return nil, os.NewSyscallError("eventfd2", err)
 	}
-	p := &Poller{epoll: epoll, wakefd: wakefd, pollfd: unix.PollFd{Fd: int32(epoll), Events: unix.POLLIN}}
+	p := &Poller{epoll: epoll, wakefd: wakefd, pollfd: unix.PollFd{Fd: int32(epoll), Events: unix.POLLIN}, gather: unix.NsecToTimespec(int64(GatherFor))}
 	if err := p.add(wakefd, wakeToken, 0); err != nil {
 		p.Close()
 		return nil, err
