@@ -152,7 +152,7 @@ func (b *builder) bondLinks(bond *Bond, m *bonding.Managed, s *section) {
 func (s *section) wholeMilliseconds(names ...string) {
 	for _, name := range names {
 		if d := s.duration(name); d%time.Millisecond != 0 {
-			s.fail(name, quoteShort(duration(d).String())+" is not whole milliseconds", "write "+quoted(max(d.Round(time.Millisecond), time.Millisecond)))
+			s.fail(name, quoteShort(duration(d).String())+" is not whole milliseconds", "write "+TOMLDuration(max(d.Round(time.Millisecond), time.Millisecond)))
 		}
 	}
 }
@@ -190,7 +190,7 @@ func (s *section) delays(m *bonding.Managed) {
 		case m.MIIMon != nil && d%*m.MIIMon != 0 && d%time.Millisecond == 0:
 			down := d.Truncate(*m.MIIMon)
 			s.warn(name, fmt.Sprintf("%s is not a multiple of miimon, %s: the kernel makes it %s", quoteShort(duration(d).String()), duration(*m.MIIMon), duration(down)),
-				"write "+quoted(down)+" or "+quoted(down+*m.MIIMon))
+				"write "+TOMLDuration(down)+" or "+TOMLDuration(down+*m.MIIMon))
 		}
 	}
 }
@@ -282,7 +282,7 @@ func (b *builder) overBond(in *instance) {
 	}
 	instead := "shorten the monitor's times on the bond"
 	if least = (least + step - 1) / step * step; least <= top {
-		instead = "write at least " + quoted(least) + ", or " + instead
+		instead = "write at least " + TOMLDuration(least) + ", or " + instead
 	}
 	in.s.warn("advert_interval", fmt.Sprintf("a failover of bond %s can take %s, and with %s between advertisements the other nodes do not wait that long",
 		bond.Name, duration(takes), duration(in.AdvertInterval)), instead)

@@ -27,7 +27,7 @@ func (b *builder) check(name string, s *section) {
 		c.Timeout = c.Interval
 	case s.given("timeout") && s.sure("interval") && c.Timeout > c.Interval:
 		s.warn("timeout", fmt.Sprintf("it is longer than the interval, so a run that takes long skips others: fall = %d can take %s", c.Fall, duration(longest(c))),
-			"write at most "+quoted(c.Interval)+", or a longer interval")
+			"write at most "+TOMLDuration(c.Interval)+", or a longer interval")
 	}
 	switch kind := b.kind(name, s); {
 	case kind == nil:

@@ -19,5 +19,5 @@ func (d duration) String() string {
 	return s
 }
 
-// quoted is a duration as TOML.
-func quoted(d time.Duration) string { return `"` + duration(d).String() + `"` }
+// TOMLDuration is a duration as TOML.
+func TOMLDuration(d time.Duration) string { return `"` + duration(d).String() + `"` }

@@ -27,7 +27,7 @@ func (r probeReader) http() probe.HTTP {
 		value, ok := headers[name].(string)
 		if !ok {
 			*r.ok = false
-			r.at(r.place("headers").field(name), r.key("headers")+"."+keyName(name), "it is "+typeName(headers[name])+", must be a string", "write it in quotes", false)
+			r.at(r.place("headers").field(name), r.key("headers")+"."+TOMLKey(name), "it is "+typeName(headers[name])+", must be a string", "write it in quotes", false)
 			continue
 		}
 		if p.Header == nil {
@@ -74,13 +74,13 @@ func (r probeReader) statuses() (out []probe.StatusRange) {
 
 func showHTTP(s probe.HTTP) literals {
 	out := literals{
-		"url": text(withoutPassword(s.URL)), "unix_socket": lit(s.UnixSocket), "method": lit(s.Method), "body": lit(s.Body), "host": lit(s.Host),
+		"url": TOMLString(withoutPassword(s.URL)), "unix_socket": lit(s.UnixSocket), "method": lit(s.Method), "body": lit(s.Body), "host": lit(s.Host),
 		"ca_file": lit(s.TLS.CAFile), "server_name": lit(s.TLS.ServerName), "insecure": litTrue(s.TLS.Insecure), "source": litAddress(s.Source), "device": lit(s.Device),
 	}
 	if s.Status != nil {
 		var parts []string
 		for _, r := range s.Status {
-			parts = append(parts, text(r.String()))
+			parts = append(parts, TOMLString(r.String()))
 		}
 		out["status"] = "[" + strings.Join(parts, ", ") + "]"
 	}
@@ -91,7 +91,7 @@ func showHTTP(s probe.HTTP) literals {
 			if secret(name) {
 				value = "not shown"
 			}
-			parts = append(parts, keyName(name)+" = "+text(value))
+			parts = append(parts, TOMLKey(name)+" = "+TOMLString(value))
 		}
 		out["headers"] = "{ " + strings.Join(parts, ", ") + " }"
 	}

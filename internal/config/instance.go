@@ -86,9 +86,9 @@ func (b *builder) lease(in *instance) {
 		switch {
 		case !s.given("lease") || !s.sure("advert_interval"):
 		case in.Lease%time.Second != 0:
-			s.fail("lease", "the kernel counts in whole seconds", "write "+quoted(in.Lease.Truncate(time.Second)+time.Second))
+			s.fail("lease", "the kernel counts in whole seconds", "write "+TOMLDuration(in.Lease.Truncate(time.Second)+time.Second))
 		case in.Lease < least:
-			s.fail("lease", "it is shorter than the other nodes may wait before they take over", "write at least "+quoted(wholeSeconds(least))+", or \"auto\"")
+			s.fail("lease", "it is shorter than the other nodes may wait before they take over", "write at least "+TOMLDuration(wholeSeconds(least))+", or \"auto\"")
 		}
 	}
 	if in.Owner() {
@@ -116,11 +116,11 @@ func (b *builder) interval(in *instance) {
 	switch {
 	case in.Version == 2 && (d < time.Second || d%time.Second != 0):
 		fail(" is not whole seconds, as version 2 has them",
-			"write "+quoted(max(d.Round(time.Second), time.Second))+", or version = 3 on all nodes")
+			"write "+TOMLDuration(max(d.Round(time.Second), time.Second))+", or version = 3 on all nodes")
 	case in.Version == 3 && d > advertMax3:
 		fail(" is out of range", `write a duration from "10ms" to "40.95s"`)
 	case in.Version == 3 && d%advertStep3 != 0:
-		fail(" is not a multiple of 10ms", "write "+quoted(max(d.Round(advertStep3), advertStep3)))
+		fail(" is not a multiple of 10ms", "write "+TOMLDuration(max(d.Round(advertStep3), advertStep3)))
 	}
 }
 

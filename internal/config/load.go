@@ -144,7 +144,7 @@ func (b *builder) topLevel(root *node, raw map[string]any) {
 			instead = "write " + places[i].header("NAME")
 			b.src.damaged = append(b.src.damaged, []string{meant})
 		}
-		b.report(b.src.doc, offset, keyName(name), what, instead, false)
+		b.report(b.src.doc, offset, TOMLKey(name), what, instead, false)
 	}
 }
 
@@ -196,7 +196,7 @@ func (b *builder) named(p place, kind string) {
 		return
 	}
 	for _, name := range inOrder(all, n) {
-		shown := kind + "." + keyName(name)
+		shown := kind + "." + TOMLKey(name)
 		at := n.field(name)
 		t, isTable := all[name].(map[string]any)
 		if !isTable {
@@ -246,7 +246,7 @@ func (b *builder) missing(kinds []string, known []string, name string, fail func
 		}
 	}
 	what := fmt.Sprintf("there is no %s %s", strings.Join(kinds, " or "), quoteShort(name))
-	instead := fmt.Sprintf("add [%s.%s]", kinds[0], keyName(short(name)))
+	instead := fmt.Sprintf("add [%s.%s]", kinds[0], TOMLKey(short(name)))
 	if near := nearest(name, known); near != "" {
 		instead = fmt.Sprintf("did you mean %q?", near)
 	}

@@ -41,7 +41,7 @@ var probeKinds = []probeKind{
 	kindOf(tcpTable, "address", func(r probeReader) probe.TCP {
 		return probe.TCP{Address: r.text("address"), Source: r.address("source"), Device: r.text("device")}
 	}, func(s probe.TCP) literals {
-		return literals{"address": text(s.Address), "source": litAddress(s.Source), "device": lit(s.Device)}
+		return literals{"address": TOMLString(s.Address), "source": litAddress(s.Source), "device": lit(s.Device)}
 	}, nil),
 	kindOf(httpCheckTable, "url", probeReader.http, showHTTP, map[string]string{"header": "headers"}),
 	kindOf(icmpTable, "address", func(r probeReader) probe.ICMP {
@@ -72,29 +72,29 @@ var probeKinds = []probeKind{
 		return probe.File{Path: r.text("path"), Test: tests[r.text("test")], MaxAge: r.duration("max_age")}
 	}, func(s probe.File) literals {
 		test := map[probe.FileTest]string{probe.FileAbsent: "absent", probe.FileNumber: "number"}[s.Test]
-		return literals{"path": text(s.Path), "test": lit(test), "max_age": litSpan(s.MaxAge)}
+		return literals{"path": TOMLString(s.Path), "test": lit(test), "max_age": litSpan(s.MaxAge)}
 	}, nil),
 	kindOf(interfaceTable, "name", func(r probeReader) probe.Interface {
 		return probe.Interface{Name: r.text("name")}
 	}, func(s probe.Interface) literals {
-		return literals{"name": text(s.Name)}
+		return literals{"name": TOMLString(s.Name)}
 	}, nil),
 	kindOf(routeTable, "to", probeReader.route, func(s probe.Route) literals {
-		to := text(s.Address.String())
+		to := TOMLString(s.Address.String())
 		if s.Prefix.IsValid() {
-			to = text(s.Prefix.String())
+			to = TOMLString(s.Prefix.String())
 		}
 		return literals{"to": to, "via": litAddress(s.Via), "device": lit(s.Device), "table": litNumber(s.Table)}
 	}, map[string]string{"prefix": "to", "address": "to"}),
 	kindOf(unitTable, "name", func(r probeReader) probe.Unit {
 		return probe.Unit{Name: r.text("name")}
 	}, func(s probe.Unit) literals {
-		return literals{"name": text(s.Name)}
+		return literals{"name": TOMLString(s.Name)}
 	}, nil),
 	kindOf(grpcTable, "address", func(r probeReader) probe.GRPC {
 		return probe.GRPC{Address: r.text("address"), Service: r.text("service"), Secure: r.boolean("tls"), TLS: r.tls(), Source: r.address("source"), Device: r.text("device")}
 	}, func(s probe.GRPC) literals {
-		return literals{"address": text(s.Address), "service": lit(s.Service), "tls": litTrue(s.Secure), "ca_file": lit(s.TLS.CAFile),
+		return literals{"address": TOMLString(s.Address), "service": lit(s.Service), "tls": litTrue(s.Secure), "ca_file": lit(s.TLS.CAFile),
 			"server_name": lit(s.TLS.ServerName), "insecure": litTrue(s.TLS.Insecure), "source": litAddress(s.Source), "device": lit(s.Device)}
 	}, nil),
 	{
@@ -108,9 +108,9 @@ var probeKinds = []probeKind{
 			}
 			degraded := ""
 			if c.Bond.Degraded {
-				degraded = text("passing")
+				degraded = TOMLString("passing")
 			}
-			return literals{"name": text(c.Bond.Name), "degraded": degraded}
+			return literals{"name": TOMLString(c.Bond.Name), "degraded": degraded}
 		},
 	},
 }
@@ -266,7 +266,7 @@ func lit(s string) string {
 	if s == "" {
 		return ""
 	}
-	return text(s)
+	return TOMLString(s)
 }
 
 func litNumber(n int) string {
@@ -287,12 +287,12 @@ func litSpan(d time.Duration) string {
 	if d == 0 {
 		return ""
 	}
-	return quoted(d)
+	return TOMLDuration(d)
 }
 
 func litAddress(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""
 	}
-	return text(a.String())
+	return TOMLString(a.String())
 }

@@ -58,7 +58,7 @@ func (b *builder) relations() {
 	for _, c := range b.plan.Checks {
 		if !b.tracked[c.Name] && !unsure {
 			n := b.src.doc.root.field("check").field(c.Name)
-			b.report(b.src.doc, n.key, "check."+keyName(c.Name), "no instance tracks this check", fmt.Sprintf("write track = [%q] in an instance, or remove the check", c.Name), true)
+			b.report(b.src.doc, n.key, "check."+TOMLKey(c.Name), "no instance tracks this check", fmt.Sprintf("write track = [%q] in an instance, or remove the check", c.Name), true)
 		}
 	}
 	if all, isTable := b.src.values["instance"].(map[string]any); len(all) == 0 && !b.src.damagedIn([]string{"instance"}) && (isTable || b.src.values["instance"] == nil) {

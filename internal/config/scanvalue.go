@@ -341,13 +341,13 @@ func keyPath(path []string) string {
 		if i > 0 {
 			b.WriteByte('.')
 		}
-		b.WriteString(keyName(p))
+		b.WriteString(TOMLKey(p))
 	}
 	return b.String()
 }
 
-// keyName quotes a name if a bare key cannot hold it.
-func keyName(name string) string {
+// TOMLKey quotes a name if a bare key cannot hold it.
+func TOMLKey(name string) string {
 	for i := range len(name) {
 		if !isBare(name[i]) {
 			return strconv.Quote(name)

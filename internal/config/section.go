@@ -350,9 +350,9 @@ func enumerate(words []string) string {
 // key is the path of a key of the section, for messages.
 func (s *section) key(name string) string {
 	if s.shown == "" {
-		return keyName(name)
+		return TOMLKey(name)
 	}
-	return s.shown + "." + keyName(name)
+	return s.shown + "." + TOMLKey(name)
 }
 
 // place is where a complaint about a key goes: its value, or the table if it

@@ -18,21 +18,21 @@ func (p *Plan) TOML(withDefaults bool) string {
 	w := &printer{all: withDefaults}
 	w.table(nodeTable, "")
 	if p.Node != "" {
-		w.say("name", text(p.Node), false)
+		w.say("name", TOMLString(p.Node), false)
 	}
-	w.value("realtime", text(p.Realtime))
+	w.value("realtime", TOMLString(p.Realtime))
 	w.table(logTable, "")
-	w.value("level", text(p.Log.Level))
-	w.value("format", text(p.Log.Format))
+	w.value("level", TOMLString(p.Log.Level))
+	w.value("format", TOMLString(p.Log.Format))
 	w.table(controlTable, "")
-	w.value("socket", text(p.Control.Socket))
-	w.value("group", text(p.Control.Group))
+	w.value("socket", TOMLString(p.Control.Socket))
+	w.value("group", TOMLString(p.Control.Group))
 	w.table(httpTable, "")
 	listen := p.HTTP.Listen
 	if listen == "" {
 		listen = "off"
 	}
-	w.value("listen", text(listen))
+	w.value("listen", TOMLString(listen))
 	for i := range p.Bonds {
 		w.bond(&p.Bonds[i])
 	}
@@ -106,12 +106,12 @@ func (w *printer) say(name, literal string, isDefault bool) {
 func (w *printer) bond(b *Bond) {
 	w.table(bondTable, b.Name)
 	if b.Mode != "" {
-		w.say("mode", text(b.Mode), false)
+		w.say("mode", TOMLString(b.Mode), false)
 	}
 	w.value("min_links", strconv.Itoa(b.MinLinks))
 	w.value("degraded_weight", strconv.Itoa(b.DegradedWeight))
-	w.value("degraded_after", quoted(b.DegradedAfter))
-	w.value("healthy_after", quoted(b.HealthyAfter))
+	w.value("degraded_after", TOMLDuration(b.DegradedAfter))
+	w.value("healthy_after", TOMLDuration(b.HealthyAfter))
 	w.value("require_monitor", strconv.FormatBool(b.RequireMonitor))
 	w.value("manage", strconv.FormatBool(b.Managed != nil))
 	if m := b.Managed; m != nil {
@@ -127,14 +127,14 @@ func (w *printer) managed(m *bonding.Managed) {
 		targets[i] = a.String()
 	}
 	w.say("links", texts(m.Links), false)
-	optionally(w, "miimon", m.MIIMon, quoted)
-	optionally(w, "updelay", m.UpDelay, quoted)
-	optionally(w, "downdelay", m.DownDelay, quoted)
-	optionally(w, "arp_interval", m.ARPInterval, quoted)
+	optionally(w, "miimon", m.MIIMon, TOMLDuration)
+	optionally(w, "updelay", m.UpDelay, TOMLDuration)
+	optionally(w, "downdelay", m.DownDelay, TOMLDuration)
+	optionally(w, "arp_interval", m.ARPInterval, TOMLDuration)
 	w.say("arp_ip_target", texts(targets), len(targets) == 0)
 	w.word("arp_validate", m.ARPValidate != 0, m.ARPValidate)
 	if m.Primary != "" {
-		w.say("primary", text(m.Primary), false)
+		w.say("primary", TOMLString(m.Primary), false)
 	}
 	w.word("primary_reselect", m.Reselect != 0, m.Reselect)
 	w.word("fail_over_mac", m.FailOverMAC != 0, m.FailOverMAC)
@@ -154,7 +154,7 @@ func optionally[T any](w *printer, name string, value *T, literal func(T) string
 // word writes a value by the kernel's name, if there is one.
 func (w *printer) word(name string, said bool, value fmt.Stringer) {
 	if said {
-		w.say(name, text(value.String()), false)
+		w.say(name, TOMLString(value.String()), false)
 	}
 }
 
@@ -164,42 +164,42 @@ func (w *printer) check(c *Check) {
 		w.value("command", texts(c.Command))
 	}
 	w.probe(c)
-	w.value("interval", quoted(c.Interval))
-	w.say("timeout", quoted(c.Timeout), c.Timeout == c.Interval)
+	w.value("interval", TOMLDuration(c.Interval))
+	w.say("timeout", TOMLDuration(c.Timeout), c.Timeout == c.Interval)
 	w.value("rise", strconv.Itoa(c.Rise))
 	w.value("fall", strconv.Itoa(c.Fall))
-	w.value("hold_down", quoted(c.HoldDown))
+	w.value("hold_down", TOMLDuration(c.HoldDown))
 	if !c.Number() {
-		w.value("initial", text(c.Initial.String()))
+		w.value("initial", TOMLString(c.Initial.String()))
 		w.value("weight", strconv.Itoa(c.Weight))
 	}
 	if c.Command == nil {
 		return
 	}
 	if c.Contract == healthcheck.Nagios {
-		w.value("contract", text("nagios"))
+		w.value("contract", TOMLString("nagios"))
 		w.value("warning_weight", strconv.Itoa(c.WarningWeight))
-		w.value("unknown_grace", quoted(c.UnknownGrace))
+		w.value("unknown_grace", TOMLDuration(c.UnknownGrace))
 	} else {
-		w.value("contract", text("exit"))
+		w.value("contract", TOMLString("exit"))
 	}
-	w.value("kill_grace", quoted(c.KillGrace))
+	w.value("kill_grace", TOMLDuration(c.KillGrace))
 	if c.User != "" {
-		w.say("user", text(c.User), false)
+		w.say("user", TOMLString(c.User), false)
 	}
 }
 
 func (w *printer) instance(p *Plan, in *Instance) {
 	w.table(instanceTable, in.Name)
-	w.value("interface", text(in.Interface))
+	w.value("interface", TOMLString(in.Interface))
 	w.value("vrid", strconv.Itoa(int(in.VRID)))
 	w.value("version", strconv.Itoa(in.Version))
 	w.value("priority", strconv.Itoa(int(in.Priority)))
-	w.value("advert_interval", quoted(in.AdvertInterval))
-	w.value("checksum", text(in.Checksum))
+	w.value("advert_interval", TOMLDuration(in.AdvertInterval))
+	w.value("checksum", TOMLString(in.Checksum))
 	w.value("preempt", strconv.FormatBool(in.Preempt))
-	w.value("preempt_delay", quoted(in.PreemptDelay))
-	w.value("start_delay", quoted(in.StartDelay))
+	w.value("preempt_delay", TOMLDuration(in.PreemptDelay))
+	w.value("start_delay", TOMLDuration(in.StartDelay))
 	w.value("addresses", addresses(in.Addresses, in.Interface))
 	w.value("extra_addresses", addresses(in.Extra, in.Interface))
 	w.value("track", tracks(p, in.Track))
@@ -207,7 +207,7 @@ func (w *printer) instance(p *Plan, in *Instance) {
 	if u := in.Unicast; u != nil {
 		source := ""
 		if u.Source.IsValid() {
-			source = "source = " + text(u.Source.String()) + ", "
+			source = "source = " + TOMLString(u.Source.String()) + ", "
 		}
 		peers := make([]string, len(u.Peers))
 		for i, a := range u.Peers {
@@ -217,21 +217,21 @@ func (w *printer) instance(p *Plan, in *Instance) {
 	}
 	switch {
 	case in.PasswordFile != "":
-		w.say("auth", `{ type = "pass", password_file = `+text(in.PasswordFile)+" }", false)
+		w.say("auth", `{ type = "pass", password_file = `+TOMLString(in.PasswordFile)+" }", false)
 	case in.Password != "":
 		w.say("auth", `{ type = "pass" } # the password stands in the configuration itself and is not shown`, false)
 	}
 	w.value("strict", strconv.FormatBool(in.Strict))
 	lease := `"off"`
 	if in.Lease != 0 {
-		lease = quoted(in.Lease)
+		lease = TOMLDuration(in.Lease)
 	}
 	w.say("lease", lease, in.Owner() || in.Lease == autoLease(in.AdvertInterval))
-	w.value("conflict", text(in.Conflict))
-	w.value("handover", text(in.Handover))
-	w.say("handover_timeout", quoted(in.HandoverTimeout), in.HandoverTimeout == 4*in.AdvertInterval+time.Second)
+	w.value("conflict", TOMLString(in.Conflict))
+	w.value("handover", TOMLString(in.Handover))
+	w.say("handover_timeout", TOMLDuration(in.HandoverTimeout), in.HandoverTimeout == 4*in.AdvertInterval+time.Second)
 	a := in.Announce
-	literal := fmt.Sprintf("{ burst = %d, again = %s, refresh = %s }", a.Burst, quoted(a.Again), quoted(a.Refresh))
+	literal := fmt.Sprintf("{ burst = %d, again = %s, refresh = %s }", a.Burst, TOMLDuration(a.Again), TOMLDuration(a.Refresh))
 	w.say("announce", literal, literal == defaultAnnounce())
 }
 
@@ -246,20 +246,20 @@ func defaultAnnounce() string {
 func addresses(list []Address, iface string) string {
 	out := make([]string, len(list))
 	for i, a := range list {
-		out[i] = text(a.Prefix.String())
+		out[i] = TOMLString(a.Prefix.String())
 		if a.Interface == iface && a.Label == "" {
 			continue
 		}
 		out[i] = "{ address = " + out[i]
 		if a.Interface != iface {
-			out[i] += ", interface = " + text(a.Interface)
+			out[i] += ", interface = " + TOMLString(a.Interface)
 		}
 		if a.Label != "" {
-			out[i] += ", label = " + text(a.Label)
+			out[i] += ", label = " + TOMLString(a.Label)
 		}
 		out[i] += " }"
 	}
-	return array(out)
+	return TOMLArray(out)
 }
 
 // tracks prints a weight only where it is not the check's own.
@@ -270,7 +270,7 @@ func tracks(p *Plan, list []Track) string {
 	}
 	out := make([]string, len(list))
 	for i, t := range list {
-		out[i] = text(t.Check)
+		out[i] = TOMLString(t.Check)
 		more := ""
 		if c := own[t.Check]; c != nil {
 			if t.Weight != c.Weight {
@@ -284,19 +284,19 @@ func tracks(p *Plan, list []Track) string {
 			out[i] = "{ check = " + out[i] + more + " }"
 		}
 	}
-	return array(out)
+	return TOMLArray(out)
 }
 
 func texts(list []string) string {
 	out := make([]string, len(list))
 	for i, s := range list {
-		out[i] = text(s)
+		out[i] = TOMLString(s)
 	}
-	return array(out)
+	return TOMLArray(out)
 }
 
-// array prints elements on one line if they fit.
-func array(elements []string) string {
+// TOMLArray prints elements on one line if they fit.
+func TOMLArray(elements []string) string {
 	line := "[" + strings.Join(elements, ", ") + "]"
 	if len(line) <= 100 {
 		return line
@@ -304,8 +304,8 @@ func array(elements []string) string {
 	return "[\n  " + strings.Join(elements, ",\n  ") + ",\n]"
 }
 
-// text is a TOML basic string. strconv.Quote has escapes that TOML has not.
-func text(s string) string {
+// TOMLString is a TOML basic string. strconv.Quote has escapes that TOML has not.
+func TOMLString(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
 	for _, r := range s {

@@ -127,7 +127,7 @@ func (p place) header(name string) string {
 		return "[[" + base + "]]"
 	case p.named:
 		if name != "NAME" {
-			name = keyName(name)
+			name = TOMLKey(name)
 		}
 		return "[" + base + "." + name + "]"
 	}
