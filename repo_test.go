@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	"internal/netif":   {},
 	"internal/whohas":  {},
 	"internal/config":  {"bonding", "healthcheck", "healthcheck/probe"},
+	"internal/convert": {"internal/config"},
 	"internal/control": {},
 	"internal/daemon": {"vrrp", "vrrp/transport", "healthcheck", "healthcheck/probe", "vip", "bonding",
 		"internal/beats", "internal/config", "internal/control", "internal/netif", "internal/whohas"},
@@ -50,7 +51,7 @@ var mayImport = map[string][]string{
 	"internal/web":     {"internal/control"},
 
 	"cmd/vrrpd":   {"healthcheck", "internal/build", "internal/config", "internal/control", "internal/daemon", "internal/metrics", "internal/web"},
-	"cmd/vrrpctl": {"bonding", "healthcheck", "healthcheck/probe", "internal/build", "internal/config", "internal/control"},
+	"cmd/vrrpctl": {"bonding", "healthcheck", "healthcheck/probe", "internal/build", "internal/config", "internal/control", "internal/convert"},
 
 	// For tests and the demonstration only.
 	"internal/control/controltest": {"internal/control"},

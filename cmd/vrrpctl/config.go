@@ -15,12 +15,12 @@ import (
 func (a *app) configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:                        "config",
-		Short:                      "Check configuration files; show the running configuration",
+		Short:                      "Check configuration files; show the running configuration; convert one of keepalived",
 		Args:                       subcommand,
 		SuggestionsMinimumDistance: 2,
 		RunE:                       needSubcommand,
 	}
-	cmd.AddCommand(a.configCheckCommand(), a.configShowCommand())
+	cmd.AddCommand(a.configCheckCommand(), a.configShowCommand(), a.configConvertCommand())
 	return cmd
 }
 

@@ -79,7 +79,7 @@ func readSource(data []byte, complain complaint) *source {
 	s.doc = scan(text)
 	if start := keepalived(text); start >= 0 {
 		return refuse(start,
-			"this is a keepalived configuration, vrrpd reads TOML", "write [instance.NAME] tables as in the reference")
+			"this is a keepalived configuration, vrrpd reads TOML", "have `vrrpctl config convert` make one of vrrpd of it")
 	}
 	s.blankUnsafe(complain)
 	for round := 0; ; round++ {

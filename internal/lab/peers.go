@@ -23,19 +23,20 @@ func (h *Host) Keepalived(routers ...Router) *Process {
 	return h.KeepalivedConf("global_defs {\n\trouter_id " + h.Name + "\n\tscript_user root\n}\n" + b.String())
 }
 
-// KeepalivedConf runs keepalived with a configuration of its own.
+// KeepalivedConf runs keepalived with a configuration of its own, and options
+// besides.
 //
 // -n, -l and -G keep it in the foreground with its log on the console, unbuffered.
 // The pid files get unique names: keepalived 2.2.7 exits with status 0, without
 // starting, if the number in an old one is that of any living process.
-func (h *Host) KeepalivedConf(conf string) *Process {
+func (h *Host) KeepalivedConf(conf string, options ...string) *Process {
 	h.lab.t.Helper()
 	path := Require(h.lab.t, "keepalived", "keepalived")
 	file := h.lab.path(h.Name+"-keepalived", "conf")
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		h.lab.t.Fatalf("%s: %v", h.Name, err)
 	}
-	p := h.Start(path, "-n", "-l", "-G", "-P", "-f", file, "-p", file+".pid", "-r", file+".vrrp.pid")
+	p := h.Start(path, append([]string{"-n", "-l", "-G", "-P", "-f", file, "-p", file + ".pid", "-r", file + ".vrrp.pid"}, options...)...)
 	p.WaitOutput("Entering BACKUP STATE", 10*time.Second)
 	return p
 }
