@@ -14,7 +14,8 @@
 //
 // The package github.com/BurntSushi/toml judges the syntax and yields the
 // values; it does not say where a value stands, so scan.go indexes the
-// positions of all keys and values beside it. A mistake in the syntax does not
+// positions of all keys and values beside it; it is given a large file in parts
+// (parts.go). A mistake in the syntax does not
 // hide the others: the statement is blanked, what it would have said counts as
 // present, and reading goes on.
 //

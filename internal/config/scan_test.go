@@ -9,6 +9,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // crossCheck compares the index of a file with what the TOML parser saw. It
@@ -24,7 +25,13 @@ func crossCheck(t *testing.T, text string) bool {
 			return false
 		}
 	}
-	if s.decode() != nil {
+	values, meta, err := decodeText(text)
+	if parts, ok := decodeParts(s.doc, 1); ok {
+		if d := cmp.Diff(values, parts, cmpopts.EquateNaNs()); err != nil || d != "" {
+			t.Errorf("read in parts it is another file: %v (-whole +parts):\n%s", err, d)
+		}
+	}
+	if err != nil {
 		return false
 	}
 	for _, st := range s.doc.statements {
@@ -32,7 +39,7 @@ func crossCheck(t *testing.T, text string) bool {
 			t.Errorf("valid, but the scanner says at %d: %s", st.fault.at, st.fault.what)
 		}
 	}
-	seen := s.meta.Keys() // those within inline tables too, which are no statements
+	seen := meta.Keys() // those within inline tables too, which are no statements
 	for _, st := range s.doc.statements {
 		i := slices.IndexFunc(seen, func(k toml.Key) bool { return slices.Equal(k, st.path) })
 		if i < 0 {
@@ -41,7 +48,7 @@ func crossCheck(t *testing.T, text string) bool {
 		}
 		seen = seen[i+1:]
 	}
-	compareNodes(t, text, nil, s.values, s.doc.root)
+	compareNodes(t, text, nil, values, s.doc.root)
 	return true
 }
 

@@ -18,7 +18,6 @@ const maxRounds = 40
 type source struct {
 	doc    *document
 	values map[string]any
-	meta   toml.MetaData
 	// damaged are the paths of keys and tables that are there but could not be
 	// read. Nothing that is said of them may be called missing.
 	damaged [][]string
@@ -97,15 +96,12 @@ func readSource(data []byte, complain complaint) *source {
 	}
 }
 
-// decode runs the TOML parser. A panic of it is a rejection like any other.
+// decode reads the values.
 func (s *source) decode() (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = toml.ParseError{Message: "the parser gave up", Position: toml.Position{Start: -1}}
-		}
-	}()
-	s.values = map[string]any{}
-	s.meta, err = toml.Decode(s.doc.src, &s.values)
+	ok := false
+	if s.values, ok = decodeParts(s.doc, partSize); !ok {
+		s.values, _, err = decodeText(s.doc.src)
+	}
 	return err
 }
 
