@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"vrrpd/internal/config"
@@ -23,9 +25,9 @@ type Env struct {
 	Glob       func(pattern string) ([]string, error)   // of include
 	LookPath   func(name string) (path string, _ error) // of a command without a directory
 	Getenv     func(name string) string                 // of ${_ENV NAME}
+	Mode       func(path string) (fs.FileMode, error)   // of a file to include
 	UserExists func(name string) bool                   // keepalived_script, whom keepalived runs scripts as
 	ID         string                                   // of @ID lines: keepalived's -i, or the host name up to its first dot
-	Instance   string                                   // ${_INSTANCE}
 }
 
 // HostEnv is the Env of the host this process runs on.
@@ -37,6 +39,13 @@ func HostEnv() Env {
 	short, _, _ := strings.Cut(host, ".")
 	return Env{
 		ReadFile: readFile, Glob: filepath.Glob, LookPath: exec.LookPath, Getenv: os.Getenv,
+		Mode: func(path string) (fs.FileMode, error) {
+			info, err := os.Stat(path)
+			if err != nil {
+				return 0, err
+			}
+			return info.Mode(), nil
+		},
 		UserExists: func(name string) bool { _, err := user.Lookup(name); return err == nil },
 		ID:         short,
 	}
@@ -66,7 +75,7 @@ func File(path string, env Env) Result {
 	c := &converter{
 		reader: &reader{env: env, defs: map[string]string{}},
 		global: globals{announce: defaultAnnounce},
-		main:   path, names: map[string]map[string]bool{}, checks: map[string]*check{},
+		main:   path, names: map[string]map[string]int{}, checks: map[string]*check{},
 		instances: map[string]*instance{}, groupOf: map[string]*group{}, once: map[string]bool{},
 	}
 	c.file(path, place{path, 1, 1})
@@ -86,7 +95,7 @@ type converter struct {
 	global globals
 	checks map[string]*check // by kind and keepalived's name
 	// names are those given to tables of vrrpd, by kind.
-	names         map[string]map[string]bool
+	names         map[string]map[string]int
 	instances     map[string]*instance // by keepalived's name
 	groupOf       map[string]*group    // by the name of a member
 	once          map[string]bool      // what is told once
@@ -188,11 +197,14 @@ func (c *converter) sort() {
 	c.problems = slices.Compact(c.problems)
 }
 
+// nameMax is how long a name may be.
+const nameMax = 64
+
 // name makes a name for a table of vrrpd, and tells if it is not keepalived's.
 func (c *converter) name(kind, name string, at place) string {
 	taken := c.names[kind]
 	if taken == nil {
-		taken = map[string]bool{}
+		taken = map[string]int{}
 		c.names[kind] = taken
 	}
 	base := strings.Map(func(r rune) rune {
@@ -201,12 +213,13 @@ func (c *converter) name(kind, name string, at place) string {
 		}
 		return '_'
 	}, name)
-	base = base[:min(len(base), 60)]
-	made := base
-	for i := 2; taken[made]; i++ {
-		made = fmt.Sprintf("%s_%d", base, i)
+	made := base[:min(len(base), nameMax)]
+	for base = made; taken[made] > 0; {
+		taken[base]++
+		suffix := "_" + strconv.Itoa(taken[base])
+		made = base[:min(len(base), nameMax-len(suffix))] + suffix
 	}
-	taken[made] = true
+	taken[made]++
 	if made != name {
 		c.warn(at, kind+"."+name, "the name becomes "+made, "")
 	}

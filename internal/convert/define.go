@@ -12,7 +12,7 @@ const (
 	maxDepth  = 32      // definitions within each other
 	maxValues = 65_536  // of a ~SEQ
 	maxText   = 1 << 18 // bytes of a line with its definitions
-	maxWork   = 1 << 25 // bytes that are looked at for definitions
+	maxWork   = 1 << 25 // bytes that are looked at, together
 )
 
 // nameEnd is how much of a text is the name of a definition.
@@ -35,36 +35,6 @@ func isDefinition(text string) bool {
 	}
 	n := nameEnd(text[1:])
 	return n > 0 && strings.HasPrefix(text[1+n:], "=")
-}
-
-// expand carries out what is written in a line in place of other text, and
-// adds what comes of it: a ~SEQ and a definition of several lines make more
-// than one line of it.
-func (r *reader) expand(l line, depth int) {
-	if r.work += 64 + len(l.text); r.work > maxWork {
-		r.overflow(l.place)
-	}
-	if r.full {
-		return
-	}
-	if depth > maxDepth || len(l.text) > maxText {
-		r.report(l.place, "", "definitions are used within each other without end", "write the text out", false)
-		return
-	}
-	if strings.HasPrefix(l.text, "~") {
-		r.sequence(l, depth)
-		return
-	}
-	text, changed := r.substitute(l)
-	if !changed {
-		r.add(line{l.place, strings.TrimSpace(text)})
-		return
-	}
-	for part := range strings.SplitSeq(text, "\n") {
-		if part = strings.TrimSpace(part); part != "" {
-			r.expand(line{l.place, part}, depth+1)
-		}
-	}
 }
 
 // substitute replaces the definitions that a line uses by their values, once.
@@ -108,7 +78,7 @@ func (r *reader) value(name string, at place) (string, bool) {
 	case "_PWD":
 		return filepath.Dir(at.file), true
 	case "_INSTANCE":
-		return r.env.Instance, true
+		return r.env.ID, true
 	case "_ENV":
 		return r.env.Getenv(strings.TrimSpace(arg)), true
 	case "_HASH":
@@ -150,7 +120,7 @@ func (r *reader) sequence(l line, depth int) {
 			break
 		}
 		r.defs[name] = v
-		r.expand(line{l.place, strings.TrimSpace(body)}, depth+1)
+		r.line(line{l.place, strings.TrimSpace(body)}, depth+1)
 	}
 	delete(r.defs, name)
 	if was {

@@ -40,6 +40,9 @@ func (c *converter) globalDefs(s *statement) {
 	}
 	if user := v.arg("script_user"); user != "" {
 		g.scriptUser = user
+		if len(v.last["script_user"].words) > 2 {
+			c.warn(v.at("script_user"), "global_defs.script_user", "the group is left out: scripts run with all groups of their user", "")
+		}
 	}
 	g.version = v.number("vrrp_version", g.version, 2, 3)
 	if v.has("vrrp_startup_delay") {
@@ -68,8 +71,8 @@ func (c *converter) globalDefs(s *statement) {
 func (v *values) announce(prefix string, inherited announce) announce {
 	a := inherited
 	a.burst = v.number(prefix+"repeat", a.burst, 1, 1000)
-	a.again = v.seconds(prefix+"delay", a.again)
-	a.refresh = v.seconds(prefix+"refresh", a.refresh)
+	a.again = time.Duration(v.number(prefix+"delay", int(a.again/time.Second), 0, 3600)) * time.Second
+	a.refresh = time.Duration(v.number(prefix+"refresh", int(a.refresh/time.Second), 0, 86_400)) * time.Second
 	if word := prefix + "refresh_repeat"; v.has(word) && v.number(word, 1, 1, 1000) > 1 {
 		v.c.warn(v.at(word), v.key+"."+word, "what is refreshed is announced once", "")
 	}

@@ -18,8 +18,8 @@ func (c *converter) syncGroup(s *statement) {
 		return
 	}
 	c.checks["group "+s.arg()] = &check{} // the name is taken
-	v := c.values(key, s, append([]string{"group", "sync_group_tracking_weight"}, append(trackers, notifiers...)...)...)
-	g := &group{name: c.name("group", s.arg(), s.place), s: s, key: key, v: v, weights: v.flag("sync_group_tracking_weight", false)}
+	v := c.values(key, s, append([]string{"group", "sync_group_tracking_weight", "global_tracking"}, append(trackers, notifiers...)...)...)
+	g := &group{name: c.name("group", s.arg(), s.place), s: s, key: key, v: v, weights: v.flag("sync_group_tracking_weight", false) || v.has("global_tracking")}
 	if block := v.last["group"]; block != nil {
 		g.members = block.list()
 		g.members = append(g.members, rest(block)...)

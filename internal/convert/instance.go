@@ -3,6 +3,7 @@ package convert
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,7 +56,7 @@ func (c *converter) instance(s *statement) {
 	version := v.version(t, ipv6)
 	owner := v.priority(t)
 	v.interval(t, version)
-	strict, strictAt := v.strict()
+	strict, strictAt, strictKey := v.strict()
 	v.preemption(t, owner, strict)
 	if c.global.startDelay > 0 {
 		t.key(c.global.startAt, "start_delay", config.TOMLDuration(c.global.startDelay))
@@ -73,10 +74,10 @@ func (c *converter) instance(s *statement) {
 	v.track(t)
 	v.unicast(t, ipv6)
 	if strict && (v.has("unicast_peer") || ipv6 && !v.linkLocal()) {
-		c.warn(strictAt, key+".strict_mode", "strict does not go together with unicast, nor with a first IPv6 address that is not link-local, so it is left out", "")
+		c.warn(strictAt, strictKey, "strict does not go together with unicast, nor with a first IPv6 address that is not link-local, so it is left out", "")
 	} else if strict {
 		t.key(strictAt, "strict", "true")
-		c.warnOnce("strict", strictAt, key+".strict_mode", "strict does not keep clients away from the addresses here, as keepalived's firewall rules do", "")
+		c.warnOnce("strict", strictAt, strictKey, "strict does not keep clients away from the addresses here, as keepalived's firewall rules do", "")
 	}
 	v.password(t, version, strict)
 	v.announcements(t)
@@ -97,7 +98,7 @@ func (v *values) version(t *lines, ipv6 bool) int {
 	switch {
 	case ipv6:
 		if v.has("version") && version == 2 {
-			v.c.warn(v.at("version"), v.key+".version", "IPv6 has version 3 only, which keepalived uses as well", "")
+			v.c.refuse(v.at("version"), v.key+".version", "IPv6 has version 3 only", "write version 3 on all nodes")
 		}
 		return 3
 	case version == 3:
@@ -147,9 +148,16 @@ func (v *values) interval(t *lines, version int) {
 // priority. With state MASTER, and as the owner, keepalived does not heed what
 // is said of it.
 func (v *values) preemption(t *lines, owner, strict bool) {
-	no := v.has("nopreempt")
-	if v.has("preempt") && !no && !v.flag("preempt", true) {
-		no = true
+	no := false
+	for _, in := range v.block.block {
+		switch in.word() {
+		case "nopreempt":
+			no = true
+		case "preempt":
+			if no = false; in.arg() != "" {
+				v.c.refuse(in.place, v.key+".preempt", "keepalived takes it for preempt, whatever follows", "write nopreempt, or preempt alone")
+			}
+		}
 	}
 	state := v.last["state"]
 	master := state != nil && state.arg() == "MASTER"
@@ -171,8 +179,17 @@ func (v *values) preemption(t *lines, owner, strict bool) {
 			v.c.warn(v.at("preempt_delay"), v.key+".preempt_delay", "keepalived does not heed it beside nopreempt, or if it is strict, so it is left out", "")
 			return
 		}
-		t.key(v.at("preempt_delay"), "preempt_delay", config.TOMLDuration(v.seconds("preempt_delay", 0)))
+		t.key(v.at("preempt_delay"), "preempt_delay", config.TOMLDuration(v.delay()))
 	}
+}
+
+// delay is preempt_delay, for which keepalived has a bound.
+func (v *values) delay() time.Duration {
+	d := v.seconds("preempt_delay", 0)
+	if d > 1000*time.Second {
+		v.c.refuse(v.at("preempt_delay"), v.key+".preempt_delay", "it is more than 1000, with which keepalived does not delay at all", "write at most 1000")
+	}
+	return d
 }
 
 // array writes an array of literals, one on a line if they are many.
@@ -227,7 +244,12 @@ func (v *values) addresses() (advertised, extra []item, ipv6 bool) {
 			case one:
 				family = f
 			}
-			out = append(out, item{in.place, v.address(in.place, v.key+"."+word, in.words)})
+			literal := v.address(in.place, v.key+"."+word, in.words)
+			if slices.ContainsFunc(out, func(i item) bool { return i.word == literal }) {
+				c.warn(in.place, v.key+"."+word, in.word()+" is there twice", "")
+				continue
+			}
+			out = append(out, item{in.place, literal})
 		}
 		return out
 	}
@@ -272,14 +294,18 @@ func (v *values) address(at place, key string, words []string) string {
 			}
 			more += ", interface = " + config.TOMLString(arg)
 		case "label":
+			if s := v.last["interface"]; !strings.Contains(more, "interface =") && s != nil && !strings.HasPrefix(arg, s.arg()+":") {
+				v.c.warn(at, key, "the label "+arg+" is left out: it has to begin with the name of the interface and a colon", "")
+				continue
+			}
 			more += ", label = " + config.TOMLString(arg)
 		case "scope":
 			if arg != "global" && arg != "0" {
 				v.c.warn(at, key, "the scope "+arg+" is left out: addresses are global", "")
 			}
-		case "peer", "preferred_lft":
-			v.c.warn(at, key, word+" "+arg+" is left out", "stay with keepalived if you need it")
-		case "brd", "broadcast", "-nodad", "home", "mngtmpaddr", "noprefixroute", "autojoin", "no_track", "track_group", "use_vmac":
+		case "peer", "preferred_lft", "use_vmac":
+			v.c.warn(at, key, strings.TrimSpace(word+" "+arg)+" is left out", "stay with keepalived if you need it")
+		case "brd", "broadcast", "-nodad", "home", "mngtmpaddr", "noprefixroute", "autojoin", "no_track", "track_group":
 			// The kernel does without.
 		default:
 			if _, ok := isAddress(word); ok {
@@ -300,24 +326,32 @@ func (v *values) unicast(t *lines, ipv6 bool) {
 	c := v.c
 	block := v.last["unicast_peer"]
 	source := v.last["unicast_src_ip"]
-	if block == nil {
+	if block == nil || len(block.block) == 0 {
+		if block != nil {
+			c.warn(block.place, v.key+".unicast_peer", "it is empty, so that advertisements are multicast, as with keepalived", "")
+		}
 		if source != nil {
-			c.warn(source.place, v.key+"."+source.word(), "multicast advertisements leave from the first address of the interface", "make it the first, if another node's must be lower or higher")
+			c.warn(source.place, v.key+"."+source.word(), "multicast advertisements leave from the primary address of the interface", "give the interface that address first")
 		}
 		return
 	}
-	if ttl := v.last["unicast_ttl"]; ttl != nil && ttl.arg() != "255" {
-		c.other(v.key+".unicast_ttl", ttl)
-	}
+	key := v.key + ".unicast_peer"
 	var peers []string
-	ttl := 0
+	least, without := 0, false // of the TTLs that peers must have; some must have none
 	for _, in := range block.block {
 		a, ok := isAddress(in.word())
-		if !ok || strings.Contains(in.word(), "/") {
-			c.refuse(in.place, v.key+".unicast_peer", in.word()+" is no address", "write the address of another node")
+		switch {
+		case !ok:
+			c.refuse(in.place, key, in.word()+" is no address", "write the address of another node")
 			continue
+		case source != nil && source.arg() == a.String():
+			c.warn(in.place, key, a.String()+" is this node itself, and is left out", "")
+			continue
+		case strings.Contains(in.word(), "/"):
+			c.warn(in.place, key, in.word()+" becomes "+a.String(), "")
 		}
 		peers = append(peers, config.TOMLString(a.String()))
+		ttl := 0
 		for i := 1; i < len(in.words); i += 2 {
 			word, n, err := in.words[i], 0, error(nil)
 			if i+1 < len(in.words) {
@@ -325,26 +359,44 @@ func (v *values) unicast(t *lines, ipv6 bool) {
 			}
 			switch {
 			case word != "min_ttl" && word != "max_ttl" || i+1 == len(in.words) || err != nil || n < 0 || n > 255:
-				c.refuse(in.place, v.key+".unicast_peer", "keepalived does not take "+strings.Join(in.words[i:], " ")+" after it", "write one address on a line, and min_ttl or max_ttl with a number from 0 to 255 after it")
+				c.refuse(in.place, key, "keepalived does not take "+strings.Join(in.words[i:], " ")+" after it", "write one address on a line, and min_ttl or max_ttl with a number from 0 to 255 after it")
 				i = len(in.words)
-			case word == "min_ttl" && (ttl == 0 || n < ttl):
+			case word == "min_ttl":
 				ttl = max(n, 1)
+			case n < 255:
+				c.warn(in.place, key, "max_ttl is left out: the TTL has no upper bound here", "")
 			}
 		}
+		if ttl == 0 {
+			without = true
+		} else if least == 0 || ttl < least {
+			least = ttl
+		}
 	}
-	if ttl == 0 && ipv6 {
-		ttl = 64 // the kernel's default, which keepalived leaves as it is
-		c.warn(block.place, v.key+".unicast_peer", "min_ttl is 64 for keepalived sends that, and vrrpd 255", "remove it when all nodes have vrrpd")
-	} else if ttl == 0 {
-		c.warnOnce("ttl", block.place, v.key+".unicast_peer", "only advertisements with a TTL of 255 are accepted, and keepalived does not look at it", "set min_ttl if there are routers between the nodes")
+	sent := v.number("unicast_ttl", 255, 1, 255)
+	if sent < 255 {
+		c.warn(v.at("unicast_ttl"), v.key+".unicast_ttl", "advertisements leave with a TTL of 255", "")
+	}
+	switch {
+	case least > 0 && without:
+		c.warn(block.place, key, fmt.Sprintf("all peers must have a TTL of %d or more, also those for which nothing is said", least), "")
+	case least > 0:
+	case sent < 255: // the others are told to send that, too
+		least = sent
+		c.warn(block.place, key, fmt.Sprintf("min_ttl is %d, for peers may send that, as this node did", least), "remove it when all nodes have vrrpd")
+	case ipv6:
+		least = 64 // the kernel's default, which keepalived leaves as it is
+		c.warn(block.place, key, "min_ttl is 64, for keepalived sends that, and vrrpd 255", "remove it when all nodes have vrrpd")
+	default:
+		c.warnOnce("ttl", block.place, key, "only advertisements with a TTL of 255 are accepted, and keepalived does not look at it", "set min_ttl if there are routers between the nodes")
 	}
 	literal := "{ "
 	if source != nil {
 		literal += "source = " + config.TOMLString(source.arg()) + ", "
 	}
 	literal += "peers = [" + strings.Join(peers, ", ") + "]"
-	if ttl > 0 {
-		literal += fmt.Sprintf(", min_ttl = %d", ttl)
+	if least > 0 {
+		literal += fmt.Sprintf(", min_ttl = %d", least)
 	}
 	t.key(block.place, "unicast", literal+" }")
 }
@@ -380,15 +432,14 @@ func (v *values) password(t *lines, version int, strict bool) {
 }
 
 // strict reports whether keepalived is to be strict, and where it says so.
-func (v *values) strict() (on bool, at place) {
-	at = v.block.place
-	if global := v.c.global.strict; global != nil {
-		on, at = true, global.place
+func (v *values) strict() (on bool, at place, key string) {
+	if s := v.last["strict_mode"]; s != nil {
+		return v.flag("strict_mode", true), s.place, v.key + ".strict_mode"
 	}
-	if v.has("strict_mode") {
-		on, at = v.flag("strict_mode", true), v.at("strict_mode")
+	if s := v.c.global.strict; s != nil {
+		return true, s.place, "global_defs.vrrp_strict"
 	}
-	return on, at
+	return false, v.block.place, ""
 }
 
 // linkLocal reports whether the first address is one of the link.

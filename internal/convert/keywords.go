@@ -18,7 +18,7 @@ var fates = []fate{
 		"tmp_config_directory config_save_dir *_dump_file json_version iproute_* reload_* max_auto_priority min_auto_priority_delay " +
 		"vrrp_priority vrrp_rt_priority vrrp_cpu_affinity vrrp_no_swap vrrp_rlimit_* bfd_priority bfd_rt_priority bfd_cpu_affinity bfd_no_swap bfd_rlimit_* " +
 		"default_interface set_supplementary_groups include_check linkbeat_use_polling linkbeat_interfaces dynamic_interfaces enable_script_security " +
-		"vrrp_netlink_* vrrp_rx_bufs_* process_monitor_* kernel_rx_buf_size disable_local_igmp debug", quiet: true},
+		"rs_init_notifies no_checker_emails vrrp_netlink_* vrrp_rx_bufs_* process_monitor_* kernel_rx_buf_size disable_local_igmp debug", quiet: true},
 	{words: "net_namespace net_namespace_ipvs namespace_with_ipsets", what: "a daemon of vrrpd stays in the network namespace that it was started in",
 		instead: "start it there: NetworkNamespacePath= in its unit, or ip netns exec"},
 	{words: "startup_script shutdown_script startup_script_timeout shutdown_script_timeout", what: "there are no such scripts", instead: "use ExecStartPre= and ExecStopPost= in the unit"},
@@ -43,7 +43,6 @@ var fates = []fate{
 	{words: "vrrp_delay_after_boot", what: "no delay counts from the boot of the host", instead: "set start_delay, which counts from the start of vrrpd"},
 	{words: "use_vmac use_vmac_addr vmac_xmit_base use_ipvlan", what: "virtual MAC addresses are not built: the addresses are served from the interface's own, and announced", instead: "if clients cannot take that, stay with keepalived"},
 	{words: "vrf", what: "there is no such key", instead: "an interface in a VRF works as it is; start vrrpd in ip vrf exec if it must not"},
-	{words: "unicast_ttl", what: "advertisements leave with a TTL of 255", instead: ""},
 	{words: "unicast_fault_no_peer", quiet: true},
 	{words: "auth_hmac", what: "auth_hmac is not built, and peers that have it drop what carries none", instead: "remove it on all nodes, or stay with keepalived"},
 	{words: "no_accept", what: "whoever is active answers for the addresses", instead: "drop what is not wanted in the firewall"},
@@ -62,7 +61,6 @@ var fates = []fate{
 	{words: "init_file", quiet: true},
 	{words: "delay fork_delay terminate_delay", what: "the end and the start of a process count at once", instead: "set hold_down against flapping"},
 	{words: "quorum_max", what: "there is no upper bound", instead: "use a command"},
-	{words: "global_tracking", quiet: true},
 	// Load balancing.
 	{words: "virtual_server virtual_server_group real_server SSL", what: "vrrpd does no load balancing", instead: "keep that part in a keepalived of its own (keepalived -C), or use a load balancer"},
 	{words: "lvs_* checker_*", quiet: true},

@@ -51,10 +51,7 @@ func (r *reader) report(at place, key, what, instead string, warning bool) {
 // file reads a file. The place is that of the include, if it is one.
 func (r *reader) file(path string, at place) {
 	if r.files++; r.files > maxFiles || len(r.within) >= maxIncludes {
-		if !r.full {
-			r.full = true
-			r.report(at, "include", fmt.Sprintf("files include each other, or more than %d deep, or they are more than %d", maxIncludes, maxFiles), "write their contents in one file", false)
-		}
+		r.overflow(at, fmt.Sprintf("files include each other, or are more than %d deep, or more than %d", maxIncludes, maxFiles), "write their contents in one file")
 		return
 	}
 	data, err := r.env.ReadFile(path)
@@ -77,21 +74,21 @@ func (r *reader) file(path string, at place) {
 	for i, raw := range strings.Split(text, "\n") {
 		at := place{path, i + 1, 1}
 		if len(raw) > maxLine || strings.IndexByte(raw, 0) >= 0 {
-			r.report(at, "", fmt.Sprintf("keepalived drops a line of more than %d bytes, or with a NUL", maxLine), "split the line, or remove it", false)
+			r.report(at, "", fmt.Sprintf("keepalived does not read a line of more than %d bytes as one, nor what follows a NUL", maxLine), "split the line, or remove it", false)
 			continue
 		}
-		if !utf8.ValidString(raw) {
-			raw = strings.ToValidUTF8(raw, "?")
+		text := uncomment(strings.TrimSuffix(raw, "\r"))
+		if !utf8.ValidString(text) {
+			text = strings.ToValidUTF8(text, "?")
 			r.report(at, "", "the line is not UTF-8", "save the file as UTF-8", false)
 		}
-		text := uncomment(strings.TrimSuffix(raw, "\r"))
 		at.column += utf8.RuneCountInString(text) - utf8.RuneCountInString(strings.TrimLeft(text, " \t"))
 		text = strings.TrimSpace(text)
 		if joined != nil {
 			more, goesOn := strings.CutSuffix(text, `\`)
 			joined.text += "\n" + strings.TrimSpace(more)
 			if !goesOn {
-				r.line(*joined)
+				r.line(*joined, 0)
 				joined = nil
 			}
 			continue
@@ -103,33 +100,35 @@ func (r *reader) file(path string, at place) {
 			joined = &line{at, strings.TrimSpace(head)}
 			continue
 		}
-		r.line(line{at, text})
+		r.line(line{at, text}, 0)
 	}
 	if joined != nil {
-		r.line(*joined)
+		r.line(*joined, 0)
 	}
 }
 
-// line takes in a line of a file: an include, a definition, or something that
-// is there only for one configuration ID.
-func (r *reader) line(l line) {
-	if r.full {
+// line takes in a line, in keepalived's order: what is there only for one
+// configuration ID, definitions, sequences, what definitions stand for, and
+// last an include. Each line of a definition of several is a line again, so
+// depth says how many definitions it came out of.
+func (r *reader) line(l line, depth int) {
+	if r.work += 64 + len(l.text); r.work > maxWork {
+		r.overflow(l.place, "definitions and sequences make more text of this than is read", "write less with each")
+	}
+	if r.full || l.text == "" {
 		return
 	}
-	word, rest, _ := strings.Cut(l.text, " ")
-	switch word {
-	case "include", "includer", "includem", "includew", "includeb", "includea":
-		r.include(strings.Trim(strings.TrimSpace(rest), `"`), l.place)
+	if depth > maxDepth || len(l.text) > maxText {
+		r.report(l.place, "", "definitions are used within each other without end", "write the text out", false)
 		return
 	}
+	word, rest := cutWord(l.text)
 	if strings.HasPrefix(word, "@") {
 		id, unless := strings.CutPrefix(word[1:], "^")
-		if (id == r.env.ID) == unless {
-			return
+		if (id == r.env.ID) != unless {
+			r.line(line{l.place, rest}, depth+1)
 		}
-		if l.text = strings.TrimSpace(rest); l.text == "" {
-			return
-		}
+		return
 	}
 	if isDefinition(l.text) {
 		name, value, _ := strings.Cut(l.text[1:], "=")
@@ -140,51 +139,126 @@ func (r *reader) line(l line) {
 		r.report(l.place, "", "keepalived takes no blank before the = of a definition, and leaves the line out", "write "+strings.TrimSpace(before)+"=…", false)
 		return
 	}
-	r.expand(l, 0)
+	if strings.HasPrefix(l.text, "~") {
+		r.sequence(l, depth)
+		return
+	}
+	if text, changed := r.substitute(l); changed {
+		for part := range strings.SplitSeq(text, "\n") {
+			r.line(line{l.place, strings.TrimSpace(part)}, depth+1)
+		}
+		return
+	}
+	switch word {
+	case "include", "includer", "includem", "includew", "includeb", "includea":
+		r.include(rest, l.place)
+	default:
+		r.add(l)
+	}
 }
 
-// include reads all files that a pattern names.
+// cutWord separates the first word from the rest.
+func cutWord(text string) (word, rest string) {
+	if i := strings.IndexAny(text, " \t"); i >= 0 {
+		return text[:i], strings.TrimSpace(text[i:])
+	}
+	return text, ""
+}
+
+// include reads all files that a pattern names, as a shell would find them.
 func (r *reader) include(pattern string, at place) {
-	if pattern == "" {
-		r.report(at, "include", "it names no file", "remove it", false)
+	if pattern == "" || strings.Contains(pattern, `"`) {
+		r.report(at, "include", "it names no file; quotes are part of the name", "write the path as it is", false)
 		return
 	}
 	if !filepath.IsAbs(pattern) {
 		pattern = filepath.Join(filepath.Dir(at.file), pattern)
 	}
-	paths, err := r.env.Glob(pattern)
-	switch {
-	case err != nil:
-		r.report(at, "include", "the pattern cannot be read: "+err.Error(), "write the files out", false)
-	case len(paths) == 0 && !strings.ContainsAny(pattern, "*?["):
-		r.report(at, "include", pattern+" is not there, and keepalived leaves it out in silence", "remove the include, or mend it", false)
-	case len(paths) == 0:
-		r.report(at, "include", "no file is named "+pattern, "", true)
-	}
-	for _, path := range paths {
-		if !r.full {
-			r.file(path, at)
+	found := false
+	for _, p := range braces(pattern, maxFiles) {
+		paths, err := r.env.Glob(p)
+		if err != nil {
+			r.report(at, "include", "the pattern cannot be read: "+err.Error(), "write the files out", false)
+			return
+		}
+		for _, path := range paths {
+			name := filepath.Base(path)
+			switch mode, err := r.env.Mode(path); {
+			case r.full, strings.HasPrefix(name, ".") && !strings.HasPrefix(filepath.Base(p), "."):
+				continue
+			case err == nil && (mode.IsDir() || mode&0o111 != 0):
+				r.report(at, "include", path+" is left out, as keepalived does with directories and executable files", "", true)
+			default:
+				r.file(path, at)
+			}
+			found = true
 		}
 	}
+	switch {
+	case found:
+	case !strings.ContainsAny(pattern, "*?[{"):
+		r.report(at, "include", pattern+" is not there, and keepalived goes on without", "remove the include, or mend it", false)
+	default:
+		r.report(at, "include", "no file is named "+pattern, "", true)
+	}
+}
+
+// braces expands {a,b} in a pattern, to no more than most of them.
+func braces(pattern string, most int) []string {
+	open := strings.IndexByte(pattern, '{')
+	if open < 0 {
+		return []string{pattern}
+	}
+	var parts []string
+	depth, from := 0, open+1
+	for i := open; i < len(pattern); i++ {
+		switch pattern[i] {
+		case '{':
+			depth++
+		case ',':
+			if depth == 1 {
+				parts, from = append(parts, pattern[from:i]), i+1
+			}
+		case '}':
+			if depth--; depth > 0 {
+				continue
+			}
+			var all []string
+			for _, part := range append(parts, pattern[from:i]) {
+				if len(all) < most {
+					all = append(all, braces(pattern[:open]+part+pattern[i+1:], most-len(all))...)
+				}
+			}
+			return all
+		}
+	}
+	return []string{pattern} // not closed
 }
 
 // add appends a line that is final.
 func (r *reader) add(l line) {
-	if l.text == "" || r.full {
+	if len(r.lines) == maxLines {
+		r.overflow(l.place, fmt.Sprintf("there are more than %d lines when everything is expanded", maxLines), "split the instances between several daemons")
 		return
 	}
-	if len(r.lines) == maxLines {
-		r.overflow(l.place)
-		return
+	if quoted := false; strings.ContainsAny(l.text, "#!") {
+		for _, c := range l.text {
+			if c == '"' {
+				quoted = !quoted
+			} else if (c == '#' || c == '!') && !quoted {
+				r.report(l.place, "", "keepalived ends a word at # and ! even behind a backslash", "put it between double quotes", false)
+				break
+			}
+		}
 	}
 	r.lines = append(r.lines, l)
 }
 
 // overflow ends the reading of what has become too much.
-func (r *reader) overflow(at place) {
+func (r *reader) overflow(at place, what, instead string) {
 	if !r.full {
 		r.full = true
-		r.report(at, "", fmt.Sprintf("there are more than %d lines when everything is expanded", maxLines), "split the instances between several daemons", false)
+		r.report(at, "", what, instead, false)
 	}
 }
 

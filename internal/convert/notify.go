@@ -50,10 +50,15 @@ func (c *converter) notify(v *values, name string) {
 // it is a user.
 func (c *converter) notified(s *statement, key string) []string {
 	words, user := s.command()
-	if len(user) > 0 {
-		c.warn(s.place, key, "it runs as vrrpd's own user, not as "+strings.Join(user, ":"), "use setpriv in the command, if it must be another")
-	} else if user := c.global.scriptUser; user != "" && user != "root" {
-		c.warnOnce("notify user", s.place, key, "notifications run as vrrpd's own user, not as "+user, "use setpriv in the command, if it must be another")
+	who := c.global.scriptUser
+	switch {
+	case len(user) > 0:
+		who = user[0]
+	case who == "" && c.env.UserExists(scriptUser):
+		who = scriptUser
+	}
+	if who != "" && who != "root" {
+		c.warnOnce("notify "+who, s.place, key, "it runs as vrrpd's own user, not as "+who, "use setpriv in the command, if it must be another")
 	}
 	return c.program(s, words, key)
 }

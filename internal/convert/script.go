@@ -136,6 +136,10 @@ func (c *converter) program(s *statement, words []string, key string) []string {
 	return append([]string{found}, words[1:]...)
 }
 
+// scriptUser is whom keepalived runs scripts as unless told otherwise, if there
+// is such a user; else as root.
+const scriptUser = "keepalived_script"
+
 // user writes whom a script runs as: keepalived's default is another than
 // vrrpd's.
 func (c *converter) user(t *lines, v *values) {
@@ -147,11 +151,11 @@ func (c *converter) user(t *lines, v *values) {
 		}
 	case c.global.scriptUser != "":
 		t.key(v.block.place, "user", config.TOMLString(c.global.scriptUser))
-	case c.env.UserExists("keepalived_script"):
-		t.key(v.block.place, "user", config.TOMLString("keepalived_script"))
+	case c.env.UserExists(scriptUser):
+		t.key(v.block.place, "user", config.TOMLString(scriptUser))
 	default:
 		t.key(v.block.place, "user", config.TOMLString("root"))
-		c.warn(v.block.place, v.key, "keepalived runs it as root, for there is no user keepalived_script", "remove user = \"root\" for nobody, if that will do")
+		c.warn(v.block.place, v.key, "keepalived runs it as root, for there is no user "+scriptUser, "remove user = \"root\" for nobody, if that will do")
 	}
 }
 
@@ -202,20 +206,16 @@ func (c *converter) trackProcess(s *statement) {
 	v := c.values(key, s, "process", "weight", "quorum", "full_command", "param_match")
 	ck := c.check("process", s, v)
 	p := v.last["process"]
-	var words []string
-	if p != nil {
-		words, _ = p.command()
-	}
-	if len(words) == 0 {
+	if p == nil || p.arg() == "" {
 		c.refuse(s.place, key+".process", "there is no process", "write its name")
 		ck.broken = true
 		return
 	}
 	t := &c.tables.checks
 	t.header(s.place, "check", ck.name)
-	what := "name = " + config.TOMLString(path.Base(words[0]))
-	if match := v.last["param_match"]; match != nil || len(words) > 1 {
-		expr := "(^|/)" + regexp.QuoteMeta(strings.Join(words, " "))
+	what := "name = " + config.TOMLString(path.Base(p.arg()))
+	if match := v.last["param_match"]; match != nil || len(p.words) > 2 {
+		expr := "(^|/)" + regexp.QuoteMeta(strings.Join(p.words[1:], " "))
 		switch {
 		case match == nil || match.arg() == "":
 			expr += "$"
@@ -224,7 +224,7 @@ func (c *converter) trackProcess(s *statement) {
 		}
 		what = "command_line = " + config.TOMLString(expr)
 	} else if v.flag("full_command", false) {
-		what = "command_line = " + config.TOMLString("^"+regexp.QuoteMeta(words[0])+"( |$)")
+		what = "command_line = " + config.TOMLString("^"+regexp.QuoteMeta(p.arg())+"( |$)")
 	}
 	if n := v.number("quorum", 1, 1, 65_535); n > 1 {
 		what += fmt.Sprintf(", min = %d", n)

@@ -18,12 +18,15 @@ func (v *values) track(t *lines) {
 	g := c.groupOf[v.block.arg()]
 	add := func(s *statement, key string, own bool) {
 		for _, tr := range c.tracked(s, key) {
+			if tr.check.link != "" && tr.check.link == v.arg("interface") { // followed anyway
+				if tr.weighs() {
+					c.warn(tr.place, key+"."+tr.word, "keepalived does not heed the weight of an instance's own interface, so it is left out", "")
+				}
+				continue
+			}
 			if own && g != nil && !g.weights && tr.weighs() {
 				c.warn(tr.place, key+"."+tr.word, "keepalived does not heed what weighs on a member of a vrrp_sync_group, so it is left out", "add it to track if it is meant")
 				continue
-			}
-			if tr.check.link == v.arg("interface") && tr.check.link != "" && !tr.weighs() {
-				continue // followed anyway
 			}
 			if seen[tr.check] {
 				c.warn(tr.place, key+"."+tr.word, "it is tracked twice", "")
@@ -118,7 +121,7 @@ func (c *converter) tracked(s *statement, key string) []tracked {
 			c.warn(tr.place, key+"."+name, "only the number in the file itself can be added, so that it is not tracked", "write the number as it is to be added")
 			continue
 		case kind != "interface" && tr.check.order > c.order:
-			c.warn(tr.place, key+"."+name, "it is defined further down, where keepalived does not find it; here it is tracked", "remove it from track if that is not meant")
+			c.refuse(tr.place, key+"."+name, "it is defined further down, where keepalived does not find it and goes on without", "move the definition up, or remove it here")
 		}
 		if tr.check.number {
 			tr.weight = nil

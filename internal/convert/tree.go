@@ -1,6 +1,9 @@
 package convert
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // A statement is a keyword with what follows it, and the block it opens.
 type statement struct {
@@ -150,18 +153,15 @@ func arguments(text string) []string {
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
 		case c == '\\' && quote != '\'' && i+1 < len(text):
-			i++
+			escaped, n := escape(text[i+1:])
+			b.WriteByte(escaped)
+			i += n
 			within = true
-			if e := strings.IndexByte("abEfnrtv", text[i]); e >= 0 && quote != 0 {
-				b.WriteByte("\a\b\x1b\f\n\r\t\v"[e])
-			} else {
-				b.WriteByte(text[i])
-			}
 		case quote != 0 && c == quote:
 			quote = 0
 		case quote == 0 && (c == '"' || c == '\''):
 			quote, within = c, true
-		case quote == 0 && (c == ' ' || c == '\t'):
+		case quote == 0 && strings.IndexByte(" \t\n\v\f\r", c) >= 0:
 			if within {
 				all = append(all, b.String())
 				b.Reset()
@@ -176,6 +176,36 @@ func arguments(text string) []string {
 		all = append(all, b.String())
 	}
 	return all
+}
+
+// escape is what stands behind a backslash, and how much of it: \n and its
+// like, \101 (octal), \x41, \cC for a control character, else itself.
+func escape(text string) (c byte, length int) {
+	if i := strings.IndexByte("abEfnrtv", text[0]); i >= 0 {
+		return "\a\b\x1b\f\n\r\t\v"[i], 1
+	}
+	digits := func(from string, base, most int) (byte, int) {
+		n := 0
+		for n < min(len(from), most) {
+			if _, err := strconv.ParseUint(from[:n+1], base, 16); err != nil {
+				break
+			}
+			n++
+		}
+		value, _ := strconv.ParseUint(from[:n], base, 16) // of no digits 0
+		return byte(value), n
+	}
+	switch {
+	case text[0] >= '0' && text[0] <= '7':
+		return digits(text, 8, 3)
+	case text[0] == 'x' && len(text) > 1:
+		if c, n := digits(text[1:], 16, 2); n > 0 {
+			return c, 1 + n
+		}
+	case text[0] == 'c' && len(text) > 1:
+		return text[1] & 0x1f, 2
+	}
+	return text[0], 1
 }
 
 // command is the first word after the keyword, which is a command with its

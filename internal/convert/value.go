@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/netip"
@@ -18,15 +19,41 @@ type values struct {
 	last  map[string]*statement
 }
 
+// lists are the blocks that keepalived puts together where they are repeated.
+var lists = []string{"virtual_ipaddress", "virtual_ipaddress_excluded", "unicast_peer", "authentication"}
+
+// wordsOf is how many words a keyword takes along with it, where that is not
+// itself and a value; many: as many as there are.
+const many = 1 << 30
+
+var wordsOf = map[string]int{"weight": 3, "user": 3, "script_user": 3, "script": many, "process": many,
+	"notify": many, "notify_master": many, "notify_backup": many, "notify_fault": many, "notify_stop": many, "nopreempt": many, "preempt": many}
+
 // values sorts the statements of a block by keyword. Those that are not among
-// the known ones are told or passed over, as keywords.go has it.
+// the known ones are told or passed over, as keywords.go has it. Of a keyword
+// that is repeated keepalived takes the first, the last, or all, so that only
+// all is accepted.
 func (c *converter) values(key string, s *statement, known ...string) *values {
 	v := &values{c: c, key: key, block: s, last: map[string]*statement{}}
 	for _, in := range s.block {
-		if word := alias(in.word()); slices.Contains(known, word) {
-			v.last[word] = in
-		} else {
+		word := alias(in.word())
+		if !slices.Contains(known, word) {
 			c.other(key+"."+in.word(), in)
+			continue
+		}
+		if most := cmp.Or(wordsOf[word], 2); len(in.words) > most && !in.open {
+			c.refuse(in.place, key+"."+word, "keepalived leaves out what follows "+strings.Join(in.words[:most], " "), "write each keyword on a line of its own")
+		}
+		before := v.last[word]
+		switch {
+		case before == nil || slices.Contains(trackers, word) || before.raw == in.raw && !in.open:
+			v.last[word] = in
+		case slices.Contains(lists, word):
+			together := *before
+			together.block = append(slices.Clip(before.block), in.block...)
+			v.last[word] = &together
+		default:
+			c.refuse(in.place, key+"."+word, fmt.Sprintf("it is given twice, first on line %d", before.line), "keep one of the two")
 		}
 	}
 	return v
@@ -70,8 +97,8 @@ func (v *values) flag(word string, def bool) bool {
 	return def
 }
 
-// number reads a whole number. What is out of bounds keepalived replaces or
-// leaves out, so that it is an error.
+// number reads a whole number within bounds. Where it is no such number
+// keepalived puts another in its place, or vrrpd has narrower bounds.
 func (v *values) number(word string, def, least, most int) int {
 	text := v.arg(word)
 	if text == "" {
@@ -79,7 +106,7 @@ func (v *values) number(word string, def, least, most int) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < least || n > most {
-		v.c.refuse(v.at(word), v.key+"."+word, "it is "+text+", and keepalived puts something else in its place", fmt.Sprintf("write a whole number from %d to %d", least, most))
+		v.c.refuse(v.at(word), v.key+"."+word, "it is "+text+", which will not do", fmt.Sprintf("write a whole number from %d to %d", least, most))
 		return def
 	}
 	return n
