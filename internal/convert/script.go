@@ -155,7 +155,7 @@ func (c *converter) user(t *lines, v *values) {
 		t.key(v.block.place, "user", config.TOMLString(scriptUser))
 	default:
 		t.key(v.block.place, "user", config.TOMLString("root"))
-		c.warn(v.block.place, v.key, "keepalived runs it as root, for there is no user "+scriptUser, "remove user = \"root\" for nobody, if that will do")
+		c.warnOnce("root", v.block.place, v.key, "scripts run as root, as with keepalived, for there is no user "+scriptUser, "remove user = \"root\" from those for which nobody will do")
 	}
 }
 
