@@ -127,25 +127,18 @@ func (c *converter) convert(blocks []*statement) {
 		{[]string{"vrrp_sync_group"}, c.syncGroup},
 		{[]string{"vrrp_instance"}, c.instance},
 	}
-	place := map[*statement]int{}
-	for i, s := range blocks {
-		place[s] = i
-	}
+	converted := map[string]bool{}
 	for _, k := range kinds {
-		for _, s := range blocks {
+		for i, s := range blocks {
 			if slices.Contains(k.words, s.word()) {
-				c.order = place[s]
+				converted[s.word()] = true
+				c.order = i
 				k.do(s)
 			}
 		}
 	}
 	for _, s := range blocks {
-		if !slices.ContainsFunc(kinds, func(k struct {
-			words []string
-			do    func(*statement)
-		}) bool {
-			return slices.Contains(k.words, s.word())
-		}) {
+		if !converted[s.word()] {
 			c.other(s.word(), s)
 		}
 	}

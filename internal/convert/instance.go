@@ -3,10 +3,10 @@ package convert
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"vrrpd/internal/config"
 )
@@ -228,6 +228,7 @@ func (v *values) addresses() (advertised, extra []item, ipv6 bool) {
 			return nil
 		}
 		var out []item
+		seen := map[string]bool{}
 		for _, in := range block.block {
 			a, ok := isAddress(in.word())
 			f := 4
@@ -245,10 +246,11 @@ func (v *values) addresses() (advertised, extra []item, ipv6 bool) {
 				family = f
 			}
 			literal := v.address(in.place, v.key+"."+word, in.words)
-			if slices.ContainsFunc(out, func(i item) bool { return i.word == literal }) {
+			if seen[literal] {
 				c.warn(in.place, v.key+"."+word, in.word()+" is there twice", "")
 				continue
 			}
+			seen[literal] = true
 			out = append(out, item{in.place, literal})
 		}
 		return out
@@ -426,7 +428,10 @@ func (v *values) password(t *lines, version int, strict bool) {
 			word = word[:8]
 			c.warn(pass.place, key+".auth_pass", "only the first eight bytes are sent, by either daemon", "")
 		}
-		t.key(pass.place, "auth", `{ type = "pass", password = `+config.TOMLString(strings.ToValidUTF8(word, "?"))+" }")
+		if !utf8.ValidString(word) {
+			c.refuse(pass.place, key+".auth_pass", "the first eight bytes end within a character", "write a password that does not, on all nodes")
+		}
+		t.key(pass.place, "auth", `{ type = "pass", password = `+config.TOMLString(word)+" }")
 		c.warnOnce("password", block.place, key, "the password is sent in clear, and keeps nobody out", "remove it on all nodes when all have vrrpd")
 	}
 }

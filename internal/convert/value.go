@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// A block of statements with their values, the last of each keyword.
+// A block of statements, by keyword.
 type values struct {
 	c     *converter
 	key   string // of the block, as in vrrp_instance.VI_1
 	block *statement
-	last  map[string]*statement
+	last  map[string]*statement // repeated blocks are one; repeated trackers are read from the block
 }
 
 // lists are the blocks that keepalived puts together where they are repeated.
@@ -46,7 +46,7 @@ func (c *converter) values(key string, s *statement, known ...string) *values {
 		}
 		before := v.last[word]
 		switch {
-		case before == nil || slices.Contains(trackers, word) || before.raw == in.raw && !in.open:
+		case before == nil, slices.Contains(trackers, word), before.raw == in.raw && !in.open:
 			v.last[word] = in
 		case slices.Contains(lists, word):
 			together := *before
