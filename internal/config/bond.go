@@ -292,10 +292,12 @@ func (b *builder) overBond(in *instance) {
 // takes longest to fail over; false if it runs over none. A managed bond counts
 // as the file has it, the others as they are on the host.
 func (b *builder) slowestBelow(iface string) (slowest bonding.Bond, found bool) {
-	var below []bonding.Bond
-	if b.env.BondsUnder != nil {
+	below, known := b.bondsUnder[iface]
+	if !known && b.env.BondsUnder != nil {
 		below = b.env.BondsUnder(iface)
+		b.bondsUnder[iface] = below
 	}
+	below = slices.Clone(below)
 	for _, bond := range b.plan.Bonds {
 		m := bond.Managed
 		if m == nil {

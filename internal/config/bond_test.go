@@ -200,6 +200,16 @@ func TestBondInterval(t *testing.T) {
 	}
 }
 
+// TestBondsAskedOnce: the host is asked once for an interface, however many
+// instances are on it.
+func TestBondsAskedOnce(t *testing.T) {
+	env, asked := testEnv(), map[string]int{}
+	env.BondsUnder = func(iface string) []bonding.Bond { asked[iface]++; return nil }
+	if plan, problems := Parse("f", routers(600), env); plan == nil || asked["v0"] != 1 || len(asked) != 3 {
+		t.Errorf("asked for %v: %q", asked, problems.Strings())
+	}
+}
+
 // TestManagedBondAbsent: an interface that vrrpd will make is not missed.
 func TestManagedBondAbsent(t *testing.T) {
 	text := "[bond.eth7]\n%s\n" + strings.Replace(minimal, "eth0", "eth7", 1)

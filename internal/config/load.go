@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+
+	"vrrpd/bonding"
 )
 
 // Load reads a configuration file. The plan is nil if one of the problems is
@@ -38,7 +40,7 @@ func parse(name string, data []byte, mode fs.FileMode, env Env) (*Plan, Problems
 	r := &reader{file: name, env: env}
 	r.src = readSource(data, r.syntax)
 	r.src.damaged = append(r.src.damaged, r.meant...)
-	b := &builder{reader: r, mode: mode, plan: &Plan{File: name}, links: map[string]string{}, checks: map[string]Check{}, instances: map[string]*instance{}, tracked: map[string]bool{}}
+	b := &builder{reader: r, mode: mode, plan: &Plan{File: name}, links: map[string]string{}, checks: map[string]Check{}, instances: map[string]*instance{}, tracked: map[string]bool{}, bondsUnder: map[string][]bonding.Bond{}}
 	b.build()
 	problems := r.problems.sorted()
 	if len(problems.Errors()) > 0 {
@@ -91,6 +93,9 @@ type builder struct {
 	groups    []*group
 	notified  []*section
 	tracked   map[string]bool // checks that an instance follows
+	// bondsUnder are the host's bonds under the interfaces asked for so far: many
+	// instances are on few.
+	bondsUnder map[string][]bonding.Bond
 }
 
 func (b *builder) build() {
