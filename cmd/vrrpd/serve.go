@@ -61,7 +61,9 @@ func serve(file string, stderr io.Writer) error {
 
 	collect := debug.SetGCPercent(startingCollect)
 	env := config.HostEnv()
-	plan, problems := config.Load(file, env)
+	starting := env
+	starting.Parsers = runtime.NumCPU() // nothing else runs yet
+	plan, problems := config.Load(file, starting)
 	if plan == nil {
 		return &configError{problems}
 	}

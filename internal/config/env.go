@@ -19,6 +19,9 @@ type Env struct {
 	// Vet says why a command must not or cannot be run, best as a
 	// *healthcheck.VetError. runAs nil is the daemon's own user.
 	Vet func(command []string, runAs *healthcheck.Credential) error
+	// Parsers is how many goroutines may parse a large file at once; 0 is one. A
+	// daemon that is running has better uses for its processors.
+	Parsers int
 	// ReadFile reads the configuration and password files.
 	ReadFile func(path string) (data []byte, mode fs.FileMode, err error)
 	// InterfaceExists lets an absent interface be a warning. The daemon, which

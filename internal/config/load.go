@@ -38,7 +38,7 @@ func Parse(name string, data []byte, env Env) (*Plan, Problems) {
 
 func parse(name string, data []byte, mode fs.FileMode, env Env) (*Plan, Problems) {
 	r := &reader{file: name, env: env}
-	r.src = readSource(data, r.syntax)
+	r.src = readSource(data, env.Parsers, r.syntax)
 	r.src.damaged = append(r.src.damaged, r.meant...)
 	b := &builder{reader: r, mode: mode, plan: &Plan{File: name}, links: map[string]string{}, checks: map[string]Check{}, instances: map[string]*instance{}, tracked: map[string]bool{}, bondsUnder: map[string][]bonding.Bond{}}
 	b.build()

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -16,8 +15,9 @@ const partSize = 16 << 10
 // partsUnder is the table whose tables make a file large.
 const partsUnder = "instance"
 
-// decodeParts has the TOML parser read a file in parts, on as many processors
-// as there are, for the start of thousands of instances is half reading them.
+// decodeParts has the TOML parser read a file in parts of about so many bytes,
+// in one goroutine or more, for the start of thousands of instances is mostly
+// reading them.
 // It reports false if the file is not large, cannot be cut, or is not well
 // formed, be it a part or all of them together; then it has to be read as a
 // whole, which says what is wrong.
@@ -26,7 +26,7 @@ const partsUnder = "instance"
 // instance. All of them together say what the whole says if no two define the
 // same table: that, and that nothing else than headers defines the table of
 // all instances, is looked for here. FuzzParse compares the two.
-func decodeParts(d *document, size int) (map[string]any, bool) {
+func decodeParts(d *document, size, parsers int) (map[string]any, bool) {
 	cuts := cut(d, size)
 	if len(cuts) == 0 {
 		return nil, false
@@ -44,7 +44,7 @@ func decodeParts(d *document, size int) (map[string]any, bool) {
 		}
 	}
 	var others sync.WaitGroup
-	for range min(runtime.NumCPU(), len(parts)) - 1 {
+	for range min(parsers, len(parts)) - 1 {
 		others.Go(work)
 	}
 	work()

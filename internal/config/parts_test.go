@@ -37,7 +37,7 @@ func TestParts(t *testing.T) {
 		"an instance that is no table":  "[instance.a]\n" + two,
 		"a list of tables in two parts": "[[notify]]\n" + two + "[[notify]]\n",
 	} {
-		if _, ok := decodeParts(scan(text), 1); ok {
+		if _, ok := decodeParts(scan(text), 1, 2); ok {
 			t.Errorf("%s: read in parts", name)
 		}
 		crossCheck(t, text)
@@ -51,7 +51,7 @@ func TestManyInstances(t *testing.T) {
 	if cuts := cut(scan(text), partSize); len(cuts) < 4 {
 		t.Fatalf("%d bytes are cut %d times", len(text), len(cuts))
 	}
-	parts, ok := decodeParts(scan(text), partSize)
+	parts, ok := decodeParts(scan(text), partSize, 2)
 	whole, _, err := decodeText(text)
 	if !ok || err != nil {
 		t.Fatal(ok, err)

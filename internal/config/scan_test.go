@@ -26,7 +26,7 @@ func crossCheck(t *testing.T, text string) bool {
 		}
 	}
 	values, meta, err := decodeText(text)
-	if parts, ok := decodeParts(s.doc, 1); ok {
+	if parts, ok := decodeParts(s.doc, 1, 2); ok {
 		if d := cmp.Diff(values, parts, cmpopts.EquateNaNs()); err != nil || d != "" {
 			t.Errorf("read in parts it is another file: %v (-whole +parts):\n%s", err, d)
 		}

@@ -59,9 +59,9 @@ func keepalived(text string) int {
 	return at[1] - len(strings.TrimLeft(text[at[0]:at[1]], " \t"))
 }
 
-// readSource parses as much of a file as can be. The complaints are about its
+// readSource parses as much of a file as can be, with as many parsers. The complaints are about its
 // syntax only.
-func readSource(data []byte, complain complaint) *source {
+func readSource(data []byte, parsers int, complain complaint) *source {
 	text := strings.TrimLeft(string(data), "\ufeff") // byte order marks, as the parser does
 	s := &source{doc: scan(""), values: map[string]any{}}
 	refuse := func(at int, what, instead string) *source {
@@ -82,7 +82,7 @@ func readSource(data []byte, complain complaint) *source {
 	}
 	s.blankUnsafe(complain)
 	for round := 0; ; round++ {
-		err := s.decode()
+		err := s.decode(parsers)
 		if err == nil {
 			return s
 		}
@@ -96,10 +96,10 @@ func readSource(data []byte, complain complaint) *source {
 	}
 }
 
-// decode reads the values.
-func (s *source) decode() (err error) {
+// decode reads the values, with as many parsers.
+func (s *source) decode(parsers int) (err error) {
 	ok := false
-	if s.values, ok = decodeParts(s.doc, partSize); !ok {
+	if s.values, ok = decodeParts(s.doc, partSize, parsers); !ok {
 		s.values, _, err = decodeText(s.doc.src)
 	}
 	return err
