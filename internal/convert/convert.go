@@ -154,7 +154,7 @@ func place0(file string) place { return place{file, 1, 1} }
 // one finds is reported where it was written.
 func (c *converter) finish() string {
 	var all lines
-	all.add(place0(c.main), "# Converted from "+oneLine(c.main)+" by vrrpctl config convert.")
+	all.add(place0(c.main), "# Converted from "+config.TOMLString(c.main)+" by vrrpctl config convert.")
 	for _, t := range []*lines{&c.tables.head, &c.tables.checks, &c.tables.instances, &c.tables.groups, &c.tables.notify} {
 		all.list = append(all.list, t.list...)
 	}
@@ -250,13 +250,4 @@ func (l *lines) String() string {
 		b.WriteByte('\n')
 	}
 	return b.String()
-}
-
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
 }
