@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -40,7 +41,11 @@ func TestConfigConvert(t *testing.T) {
 	if out, errs, code = call(t, "", "config", "convert", "--strict", "--config-id", "here", plain); code != exitDone || errs != "" || !strings.Contains(out, "priority = 9\n") {
 		t.Errorf("--config-id: exit status %d, %s%s", code, errs, out)
 	}
-	for _, bad := range []string{file("bad.conf", "vrrp_instance a {\n"), filepath.Join(dir, "absent"), dir, file("empty.conf", "")} {
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{fifo, file("bad.conf", "vrrp_instance a {\n"), filepath.Join(dir, "absent"), dir, file("empty.conf", "")} {
 		if out, errs, code := call(t, "", "config", "convert", bad); code != exitUsage || out != "" || !strings.HasPrefix(errs, bad+":1:1: ") {
 			t.Errorf("%s: exit status %d, %s%s", bad, code, errs, out)
 		}

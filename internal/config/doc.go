@@ -15,9 +15,8 @@
 // The package github.com/BurntSushi/toml judges the syntax and yields the
 // values; it does not say where a value stands, so scan.go indexes the
 // positions of all keys and values beside it; it is given a large file in parts
-// (parts.go). A mistake in the syntax does not
-// hide the others: the statement is blanked, what it would have said counts as
-// present, and reading goes on.
+// (parts.go). A mistake in the syntax does not hide the others: the statement is
+// blanked, what it would have said counts as present, and reading goes on.
 //
 // Every key, with its type, default and limits, stands in one table (keys.go),
 // which drives the reading, [Plan.TOML], and the reference in docs/.

@@ -230,14 +230,18 @@ func (b *builder) named(p place, kind string) {
 	}
 }
 
-const nameMax = 64
+// NameMax is how long a name may be, NameCharacters what it may consist of.
+const (
+	NameMax        = 64
+	NameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+)
 
 // name checks the name of a bond, a check, an instance or a group.
 func (b *builder) name(name, shown string, n *node) bool {
-	ok := name != "" && len(name) <= nameMax && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == ""
+	ok := name != "" && len(name) <= NameMax && strings.Trim(name, NameCharacters) == ""
 	if !ok {
 		b.report(b.src.doc, n.key, shown, quoteShort(name)+" will not do as a name",
-			fmt.Sprintf("use up to %d letters, digits, and the characters _ . -", nameMax), false)
+			fmt.Sprintf("use up to %d letters, digits, and the characters _ . -", NameMax), false)
 	}
 	return ok
 }

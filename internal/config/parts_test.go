@@ -34,7 +34,7 @@ func TestParts(t *testing.T) {
 		"the same instance twice":       two + "[instance.a]\nvrid = 3\n",
 		"the same table twice":          "[node]\nname = \"x\"\n" + two + "[node]\n",
 		"an instance in two places":     two + "[instance.a.x]\n",
-		"an instance that is no table":  "[instance.a]\n" + two,
+		"the same instance at once":     "[instance.a]\n" + two,
 		"a list of tables in two parts": "[[notify]]\n" + two + "[[notify]]\n",
 	} {
 		if _, ok := decodeParts(scan(text), 1, 2); ok {

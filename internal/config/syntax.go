@@ -59,8 +59,8 @@ func keepalived(text string) int {
 	return at[1] - len(strings.TrimLeft(text[at[0]:at[1]], " \t"))
 }
 
-// readSource parses as much of a file as can be, with as many parsers. The complaints are about its
-// syntax only.
+// readSource parses as much of a file as can be, with as many parsers. The
+// complaints are about its syntax only.
 func readSource(data []byte, parsers int, complain complaint) *source {
 	text := strings.TrimLeft(string(data), "\ufeff") // byte order marks, as the parser does
 	s := &source{doc: scan(""), values: map[string]any{}}

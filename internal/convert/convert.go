@@ -2,8 +2,6 @@ package convert
 
 import (
 	"cmp"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -15,9 +13,6 @@ import (
 
 	"vrrpd/internal/config"
 )
-
-// maxFile bounds each file, in bytes.
-const maxFile = 1 << 20
 
 // Env is what a conversion depends on beyond its file.
 type Env struct {
@@ -37,8 +32,10 @@ func HostEnv() Env {
 		host = "" // no line is for a host without a name
 	}
 	short, _, _ := strings.Cut(host, ".")
+	read := config.HostEnv().ReadFile // of bounded size, and never from a pipe nobody writes to
 	return Env{
-		ReadFile: readFile, Glob: filepath.Glob, LookPath: exec.LookPath, Getenv: os.Getenv,
+		ReadFile: func(path string) ([]byte, error) { data, _, err := read(path); return data, err },
+		Glob:     filepath.Glob, LookPath: exec.LookPath, Getenv: os.Getenv,
 		Mode: func(path string) (fs.FileMode, error) {
 			info, err := os.Stat(path)
 			if err != nil {
@@ -49,19 +46,6 @@ func HostEnv() Env {
 		UserExists: func(name string) bool { _, err := user.Lookup(name); return err == nil },
 		ID:         short,
 	}
-}
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("it is larger than %d bytes", maxFile)
-	}
-	return data, err
 }
 
 // A Result is what a conversion comes to.
@@ -190,9 +174,6 @@ func (c *converter) sort() {
 	c.problems = slices.Compact(c.problems)
 }
 
-// nameMax is how long a name may be.
-const nameMax = 64
-
 // name makes a name for a table of vrrpd, and tells if it is not keepalived's.
 func (c *converter) name(kind, name string, at place) string {
 	taken := c.names[kind]
@@ -201,16 +182,16 @@ func (c *converter) name(kind, name string, at place) string {
 		c.names[kind] = taken
 	}
 	base := strings.Map(func(r rune) rune {
-		if r < 0x80 && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.-", r)) {
+		if strings.ContainsRune(config.NameCharacters, r) {
 			return r
 		}
 		return '_'
 	}, name)
-	made := base[:min(len(base), nameMax)]
+	made := base[:min(len(base), config.NameMax)]
 	for base = made; taken[made] > 0; {
 		taken[base]++
 		suffix := "_" + strconv.Itoa(taken[base])
-		made = base[:min(len(base), nameMax-len(suffix))] + suffix
+		made = base[:min(len(base), config.NameMax-len(suffix))] + suffix
 	}
 	taken[made]++
 	if made != name {

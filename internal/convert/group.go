@@ -9,6 +9,7 @@ type group struct {
 	members  []item
 	weights  bool // sync_group_tracking_weight
 	trackers []*statement
+	order    int // of the block
 }
 
 // syncGroup notes a group. Its table is written when its members are known.
@@ -19,7 +20,7 @@ func (c *converter) syncGroup(s *statement) {
 	}
 	c.checks["group "+s.arg()] = &check{} // the name is taken
 	v := c.values(key, s, append([]string{"group", "sync_group_tracking_weight", "global_tracking"}, append(trackers, notifiers...)...)...)
-	g := &group{name: c.name("group", s.arg(), s.place), s: s, key: key, v: v, weights: v.flag("sync_group_tracking_weight", false) || v.has("global_tracking")}
+	g := &group{name: c.name("group", s.arg(), s.place), s: s, key: key, v: v, order: c.order, weights: v.flag("sync_group_tracking_weight", false) || v.has("global_tracking")}
 	if block := v.last["group"]; block != nil {
 		g.members = block.list()
 		g.members = append(g.members, rest(block)...)

@@ -16,8 +16,8 @@ func (v *values) track(t *lines) {
 	var list []item
 	at, seen := place{}, map[*check]bool{}
 	g := c.groupOf[v.block.arg()]
-	add := func(s *statement, key string, own bool) {
-		for _, tr := range c.tracked(s, key) {
+	add := func(s *statement, key string, order int, own bool) {
+		for _, tr := range c.tracked(s, key, order) {
 			if tr.check.link != "" && tr.check.link == v.arg("interface") { // followed anyway
 				if tr.weighs() {
 					c.warn(tr.place, key+"."+tr.word, "keepalived does not heed the weight of an instance's own interface, so it is left out", "")
@@ -43,13 +43,13 @@ func (v *values) track(t *lines) {
 	for _, s := range v.block.block {
 		for _, word := range trackers {
 			if s.word() == word {
-				add(s, v.key+"."+word, true)
+				add(s, v.key+"."+word, c.order, true)
 			}
 		}
 	}
 	if g != nil {
 		for _, s := range g.trackers {
-			add(s, g.key+"."+s.word(), false)
+			add(s, g.key+"."+s.word(), g.order, false)
 		}
 	}
 	if len(list) > 0 {
@@ -82,8 +82,9 @@ func (tr *tracked) literal() string {
 	return fmt.Sprintf("{ check = %s, weight = %d }", name, *tr.weight)
 }
 
-// tracked reads a block of NAME [weight N [reverse]], one on a line.
-func (c *converter) tracked(s *statement, key string) []tracked {
+// tracked reads a block of NAME [weight N [reverse]], one on a line, within the
+// block of that order.
+func (c *converter) tracked(s *statement, key string, order int) []tracked {
 	kind := strings.TrimPrefix(s.word(), "track_")
 	var out []tracked
 	for _, in := range s.block {
@@ -120,7 +121,7 @@ func (c *converter) tracked(s *statement, key string) []tracked {
 		case tr.check.number && tr.weight != nil && *tr.weight != 1:
 			c.warn(tr.place, key+"."+name, "only the number in the file itself can be added, so that it is not tracked", "write the number as it is to be added")
 			continue
-		case kind != "interface" && tr.check.order > c.order:
+		case kind != "interface" && tr.check.order > order:
 			c.refuse(tr.place, key+"."+name, "it is defined further down, where keepalived does not find it and goes on without", "move the definition up, or remove it here")
 		}
 		if tr.check.number {
